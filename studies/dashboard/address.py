@@ -19,6 +19,17 @@ SEPARATOR = "~"
 MAX_TRIAL_DIGITS = 9
 
 
+def unread_values(query: str | None) -> list[str]:
+    """The parts of a query string that no address has, such as `colour=red`."""
+    read = parse_qs(Address.from_query(query).query.lstrip("?"))
+    defaults = {"log": "0", "colour": Address.colour}
+    return [
+        f"{key}={values[-1]}"
+        for key, values in parse_qs((query or "").lstrip("?")).items()
+        if key not in read and values[-1] != defaults.get(key)
+    ]
+
+
 @dataclass(frozen=True)
 class Address:
     """The state of a page.

@@ -51,6 +51,7 @@ from .pages import (
     warnings,
 )
 from .pages.trial_card import trial_card
+from .unknown_values import describe_unknown_values
 
 REFRESH_MILLISECONDS = 1000
 """The time between two checks whether the study has changed."""
@@ -187,6 +188,7 @@ def _layout() -> Component:
             header,
             html.P(id="server-problem", className="problem", role="alert"),
             html.P(id=PROBLEM_ID, className="problem", role="alert"),
+            html.P(id="unknown", className="problem", role="status"),
             html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
             html.Div(id="controls"),
             html.Div(
@@ -299,8 +301,25 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
             raise PreventUpdate
         if not study:
             return _missing_study(states, Address.from_query(query).study or states.first), None
-        page = PAGES[_path(states, pathname)].content(states.context(query, theme or LIGHT.name))
-        return [text_slot("warnings"), *page], None
+        page = PAGES[_path(states, pathname)]
+        heading = html.H1(f"{page.title}: {study}", className="visually-hidden")
+        parts = page.content(states.context(query, theme or LIGHT.name))
+        return [heading, text_slot("warnings"), *parts], None
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("unknown", "children"),
+        Input("url", "pathname"),
+        Input("url", "search"),
+        Input("study", "data"),
+    )
+    def unknown(pathname: str, query: str, study: str | None) -> Any:
+        if not study:
+            return None
+        sentences = list(describe_unknown_values(states.context(query, LIGHT.name), query))
+        page = states.base.page_of(pathname)
+        if page not in PAGES and page not in FORMER_PATHS:
+            sentences.insert(0, f"There is no page {page!r}; this is the first one.")
+        return " ".join(sentences)
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("controls", "children"),
@@ -328,12 +347,16 @@ def _missing_database(states: StudyStates) -> str:
 def _missing_study(states: StudyStates, requested: str | None) -> Component:
     names = study_names(states.store)
     if not names:
-        return html.P(
-            "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "
-            "FOLDER`; it appears here as soon as it runs."
-        )
+        return [
+            html.H1("No studies", className="visually-hidden"),
+            html.P(
+                "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "
+                "FOLDER`; it appears here as soon as it runs."
+            ),
+        ]
     links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in names]
     return [
+        html.H1("No such study", className="visually-hidden"),
         html.P(f"There is no study {requested!r} in {states.store.name} now. The studies are:"),
         html.Ul(links),
     ]

@@ -33,7 +33,9 @@ def section(title: str, caption: str, *children: Component) -> Component:
     return html.Section([html.H2(title), html.P(caption, className="caption"), *children])
 
 
-def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Component:
+def figure_slot(
+    name: str, height: int = 420, *, wide: bool = False, label: str | None = None
+) -> Component:
     """Where the figure of this name is drawn, with buttons that save it and its data.
 
     Args:
@@ -41,6 +43,7 @@ def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Componen
         height: pixels to keep free until the figure is there.
         wide: whether the figure scrolls in a narrow window, where it would otherwise be too small
             to read.
+        label: what a screen reader calls it; None: its name.
     """
     hidden = {"visible": False}
     background = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
@@ -63,7 +66,12 @@ def figure_slot(name: str, height: int = 420, *, wide: bool = False) -> Componen
     ]
     figure = dcc.Store(id={"slot": "figure", "name": name})
     shown = html.Div(graph, className="wide") if wide else graph
-    return html.Div([figure, shown, html.Div(buttons, className="saves")], className="plot")
+    return html.Div(
+        [figure, shown, html.Div(buttons, className="saves")],
+        className="plot",
+        role="figure",
+        **{"aria-label": label or name.replace("-", " ")},
+    )
 
 
 def waiting_figure(theme: Theme, message: str = COMPUTING) -> go.Figure:

@@ -48,7 +48,8 @@ class GuardedDash(Dash):  # type: ignore[misc, unused-ignore]
 
     def interpolate_index(self, **parts: str) -> str:
         """The HTML of a page, before the scripts fill it."""
-        return without_addresses(super().interpolate_index(**parts))
+        page = super().interpolate_index(**parts).replace("<html>", '<html lang="en">', 1)
+        return without_addresses(page)
 
     def _refuse(self) -> Response | None:
         """The response to a request that no page sends; None for the others."""

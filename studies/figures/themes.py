@@ -1,8 +1,8 @@
 """Colours of the figures, for light and dark pages.
 
-The palettes are close to Okabe and Ito's (Color Universal Design, 2008), and changed so that readers
-without one kind of cones can tell every colour from the others, from grey and from that of texts.
-A test simulates that (Machado et al. 2009), and measures the contrast of texts.
+The palettes are close to Okabe and Ito's (Color Universal Design, 2008), and changed so that
+readers without one kind of cones can tell every colour from the others, from grey and from that of
+texts. A test simulates that (Machado et al. 2009), and measures the contrast of texts.
 """
 
 from __future__ import annotations

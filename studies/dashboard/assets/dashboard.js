@@ -204,8 +204,70 @@
     if (button.dataset.save !== undefined) { save(button); }
   });
 
+  // --- the card of a trial: opened without a jump, and the focus goes there and back -------------
+
+  var usesKeyboard = false, openTrial = null, returnTo = null;
+
+  function selectedTrial() { return new URLSearchParams(window.location.search).get("trial"); }
+
+  function linkOf(trial) {
+    return Array.from(document.querySelectorAll("main .text a[href]")).find(function (link) {
+      return new URLSearchParams(link.search).get("trial") === trial;
+    });
+  }
+
+  // Pages are drawn anew when a card opens or closes, which loses the focus.
+  function moveFocus() {
+    var close = document.getElementById("close-card"), selected = selectedTrial();
+    if (close && selected !== null && selected !== openTrial) {
+      openTrial = selected;
+      returnTo = null;
+      if (usesKeyboard) { close.focus(); }
+    } else if (!close && openTrial !== null) {
+      returnTo = usesKeyboard ? openTrial : null;
+      openTrial = null;
+    }
+    if (returnTo !== null && document.activeElement === document.body) {
+      var link = linkOf(returnTo);
+      if (link) { link.focus(); }
+    }
+  }
+
+  document.addEventListener("DOMContentLoaded", function () {
+    new MutationObserver(moveFocus).observe(document.body, { childList: true, subtree: true });
+  });
+  document.addEventListener("pointerdown", function () { usesKeyboard = false; returnTo = null; }, true);
   document.addEventListener("keydown", function (event) {
+    usesKeyboard = true;
+    returnTo = null;
     var close = document.getElementById("close-card");
     if (event.key === "Escape" && close) { close.click(); }
+  }, true);
+
+  // Dash's links scroll to the top. One that only changes what is selected on this page must not.
+  document.addEventListener("click", function (event) {
+    var link = event.target.closest("#body a[href]");
+    var opensElsewhere = event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0;
+    if (!link || opensElsewhere || link.pathname !== window.location.pathname) { return; }
+    event.preventDefault();
+    event.stopPropagation();
+    window.dash_clientside.set_props("url", { search: link.search });
+  }, true);
+
+  // --- printing: figures as wide as the paper -----------------------------------------------------
+
+  var PRINTED_WIDTH_PIXELS = 640;
+
+  function setFigureWidths(settings) {
+    document.querySelectorAll(".js-plotly-plot").forEach(function (graph) {
+      window.Plotly.relayout(graph, settings);
+    });
+  }
+
+  window.addEventListener("beforeprint", function () {
+    setFigureWidths({ autosize: false, width: PRINTED_WIDTH_PIXELS });
+  });
+  window.addEventListener("afterprint", function () {
+    setFigureWidths({ autosize: true, width: null });
   });
 })();

@@ -31,7 +31,7 @@ def page(context: PageContext) -> Component:
                 section(
                     state.study.name,
                     state.study.backbone,
-                    figure_slot(f"{FIGURE_PREFIX}{index}", FIGURE_HEIGHT),
+                    figure_slot(f"{FIGURE_PREFIX}{index}", FIGURE_HEIGHT, label=state.study.name),
                 )
                 for index, state in enumerate(states)
             ],

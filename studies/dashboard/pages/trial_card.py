@@ -56,7 +56,11 @@ def trial_card(context: PageContext) -> Component:
             html.H3("Architecture"),
             copyable_text(trial.architecture, "the architecture"),
             html.H3("Learning curve"),
-            dcc.Graph(figure=curves, config=GRAPH_CONFIG),
+            html.Div(
+                dcc.Graph(figure=curves, config=GRAPH_CONFIG),
+                role="figure",
+                **{"aria-label": "learning curve"},
+            ),
             html.H3("Compared with the bare backbone"),
             _costs(summary, findings.bare, trial, form),
             html.H3("Metrics"),

@@ -2,7 +2,7 @@
   "use strict";
   var plots = JSON.parse(document.getElementById("plots").textContent);
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
-  var printing = false;
+  var printing = false, PRINTED_WIDTH_PIXELS = 640;
   var settings = JSON.parse(document.getElementById("plotly-config").textContent);
   settings.toImageButtonOptions = { format: "svg" };
 
@@ -10,8 +10,9 @@
 
   function drawFigures() {
     Object.keys(plots).forEach(function (name) {
-      var figure = plots[name][currentTheme()];
-      Plotly.react(name, figure.data, figure.layout, settings);
+      var figure = plots[name][currentTheme()], layout = figure.layout;
+      if (printing) { layout = Object.assign({}, layout, { width: PRINTED_WIDTH_PIXELS }); }
+      Plotly.react(name, figure.data, layout, settings);
     });
   }
 

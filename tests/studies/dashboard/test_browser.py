@@ -180,8 +180,23 @@ def test_every_page_is_drawn_without_complaint(writer, browser, width, scheme):
             over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             assert over <= 0, path
             assert page.evaluate("document.documentElement.dataset.theme") == scheme
+            assert page.locator("html[lang=en]").count() == page.locator("h1").count() == 1
+            names = page.get_by_role("figure").evaluate_all("all => all.map(f => f.ariaLabel)")
+            assert all(names)
+            assert len(names) == len(set(names)) == page.locator("main .dash-graph").count()
+            assert page.locator("#unknown").inner_text() == ""
             titles = "all => all.map(button => button.dataset.title)"
             buttons |= set(page.locator(".modebar-btn").evaluate_all(titles))
+        page.goto(f"{address}/?study=done")
+        wait_for_figures(page)
+        assert page.locator("header").bounding_box()["height"] < 110
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 718, "height": 900})  # That of A4 paper, between margins.
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        ends = "all => all.map(each => each.getBoundingClientRect().right)"
+        shown = page.locator("main .main-svg, main table").evaluate_all(ends)
+        assert len(shown) >= 3
+        assert max(shown) <= 718
         assert complaints == []
         assert "Zoom" in buttons
         assert not {title for title in buttons if re.search("(?i)share|plotly", str(title))}
@@ -292,14 +307,32 @@ def test_a_marker_opens_its_card_and_the_text_is_copied(writer, browser):
 
 
 @pytest.mark.timeout(240)
-def test_the_keyboard_alone_opens_a_card(writer, browser):
+def test_the_focus_goes_to_a_card_and_back_and_the_page_stays_where_it_is(writer, browser):
     with served(writer.name, "done") as address, opened(browser) as (page, _):
         page.goto(address)
         link = page.locator(".text table a").first
         link.wait_for()
+        wait_for_figures(page)
         link.focus()
+        focused = "document.activeElement.textContent"
+        name = page.evaluate(focused)
+        page.evaluate("window.scrollTo(0, 400)")
         page.keyboard.press("Enter")
         page.locator(".trial-card h2").wait_for()
+        wait_until(page, f"{focused} === 'Close'")
+        page.wait_for_timeout(300)
+        page.keyboard.press("Escape")
+        page.locator(".trial-card").wait_for(state="detached")
+        wait_until(page, f"{focused} === {name!r}", 10)
+        page.set_viewport_size({"width": 390, "height": 800})
+        page.wait_for_timeout(700)
+        link.scroll_into_view_if_needed()
+        top = link.bounding_box()["y"]
+        for element in (link, page.locator("#close-card")):
+            element.click()
+            page.wait_for_timeout(500)
+            assert abs(link.bounding_box()["y"] - top) < 30
+        assert "trial=" not in page.url
 
 
 @pytest.mark.timeout(240)
@@ -351,6 +384,9 @@ def test_pages_are_reached_behind_the_path_of_a_proxy(writer, browser):
 @pytest.mark.timeout(240)
 def test_filters_are_restored_from_the_address(writer, browser):
     with served(writer.name) as address, opened(browser) as (page, complaints):
+        page.goto(f"{address}/nowhere?study=done&attention=foo&cost=beauty&colour=red")
+        for part in ("no page '/nowhere'", "no cost 'beauty'", "attention foo", "colour=red"):
+            page.locator("#unknown", has_text=part).wait_for()
         page.goto(f"{address}/?study=done&cost=macs&log=1&attention=se&colour=ratio")
         page.get_by_text("3 of 5 architectures pass").or_(
             page.get_by_text("2 of 5 architectures pass")

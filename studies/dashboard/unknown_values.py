@@ -1,0 +1,52 @@
+"""What an address asks for that does not exist, in sentences.
+
+A page is drawn without it. Without a word the reader would take what is shown for what was asked
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..objectives import BY_KEY
+from ..text.formatting import enumeration
+from .address import unread_values
+from .context import MAX_COMPARED, PageContext
+
+
+def describe_unknown_values(context: PageContext, query: str) -> Iterator[str]:
+    """A sentence for each part of a query string that does not exist.
+
+    Args:
+        context: of the page.
+        query: the query string.
+    """
+    address, analysis = context.address, context.state.analysis
+    if unread := unread_values(query):
+        yield f"This address has parts without a meaning: {', '.join(unread)}."
+    for key in (address.cost, address.third):
+        if key is not None and not _is_cost(key, context):
+            yield f"There is no cost {key!r}."
+    index = analysis.insertions
+    known = {
+        "attention": set(index.attentions),
+        "position": {insertion.position for insertion in index.insertions},
+        "stage": {f"s{stage}" for stage in range(1, analysis.stages + 1)},
+        "ratio": {str(dict(insertion.options).get("r")) for insertion in index.insertions},
+    }
+    for name, values in known.items():
+        missing = [value for value in getattr(address, name) if value not in values]
+        if missing:
+            yield f"So far no architecture of this study has the {name} {enumeration(missing)}."
+    names = {context.state.study.name, *(state.study.name for state in context.compared)}
+    missing = [name for name in address.compared[:MAX_COMPARED] if name not in names]
+    if missing:
+        yield f"There is no study {enumeration(missing)} to compare with."
+    if len(address.compared) > MAX_COMPARED:
+        yield f"At most {MAX_COMPARED} other studies are compared."
+
+
+def _is_cost(key: str, context: PageContext) -> bool:
+    if any(cost.key == key for cost in context.state.analysis.costs):
+        return True
+    return key in BY_KEY and BY_KEY[key].is_cost
