@@ -7,9 +7,11 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...errors import BackboneError, UsageError
@@ -24,6 +26,10 @@ _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*", re.ASCII)
 
 DEFAULT_SIZE_PIXELS = 224
 """Side of the images of a network of one's own, unless another is asked for."""
+
+ANY_NUM_CLASSES = 2
+"""Passed to a function that requires a number of classes where none is known: sites do not depend
+on it."""
 
 
 def is_own_backbone(name: str) -> bool:
@@ -52,13 +58,15 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
         return copy.deepcopy(make)
     if not callable(make):
         raise _no_network(reference, make)
-    try:
-        declared = set(inspect.signature(make).parameters)
-    except ValueError:  # Of a function in C.
-        declared = set()
+    parameters: Mapping[str, inspect.Parameter] = {}
+    with contextlib.suppress(ValueError):  # A function in C does not say.
+        parameters = inspect.signature(make).parameters
     passed = {
-        name: value for name, value in arguments.items() if name in declared and value is not None
+        name: value for name, value in arguments.items() if name in parameters and value is not None
     }
+    classes = parameters.get("num_classes")
+    if classes is not None and classes.default is classes.empty:
+        passed.setdefault("num_classes", ANY_NUM_CLASSES)
     try:
         model = make(**passed)
     except Exception as error:

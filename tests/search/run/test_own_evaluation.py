@@ -12,6 +12,7 @@ import optuna
 import own_training
 import psutil
 import pytest
+import torch
 from attentune.errors import SpaceError, StudyError, TrialError, UsageError
 from attentune.runners.metrics import own_metric
 from attentune.runners.results import USER_FILES_FOLDER, USER_OUTPUT_FILE
@@ -146,6 +147,25 @@ def test_a_function_that_hangs_is_ended_with_what_it_has_started(db):
     [output] = db.parent.rglob(USER_OUTPUT_FILE)
     pid = int(output.read_text().split()[-1])
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+CLASSIFIER = {"backbone": "own_training:make_own_classifier", "data": "digits", "workers": 1}
+
+
+@pytest.mark.slow
+def test_the_built_in_training_trains_a_classifier_of_ones_own(db, tmp_path):
+    settings = {"epochs": 1, "lr": 0.01, "precision": "float32", "memory_format": "contiguous"}
+    study = attentune.search("own", **CLASSIFIER, **settings, trials=2, db=db)
+    assert {trial.state for trial in study.trials} == {"complete"}
+    model = attentune.load(study.export(tmp_path / "exported"))
+    size = model.attentune["image_size"]
+    assert model(torch.zeros(1, 3, size, size)).shape == (1, 10)
+
+
+def test_a_network_that_does_not_classify_the_data_is_refused(db):
+    settings = {**CLASSIFIER, "backbone": "own_training:make_segmenter"}
+    with pytest.raises(attentune.AttentuneError, match=r"for two images, and the data have 10"):
+        attentune.search("own", **settings, db=db)
 
 
 def test_splits_are_the_users_own(db):

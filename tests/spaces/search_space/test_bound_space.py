@@ -6,9 +6,12 @@ import random
 
 import pytest
 from attentune.errors import SpaceError
+from attentune.search.run.baselines import study_baselines
+from attentune.spaces.architecture import parse
 from attentune.spaces.backbones.discover import find_sites
 from attentune.spaces.search_space.bound_space import bind_space
 from attentune.spaces.search_space.space import Space, load_space, preset_names
+from attentune.studies.estimator.find_insertion_facts import facts_of_insertion
 
 SMALL = [
     {"attentions": ("none", "se", "eca"), "ratios": (4, 8)},
@@ -163,3 +166,37 @@ def test_where_all_own_attention_is_removed_every_architecture_is_without_it():
 def test_a_search_of_own_attention_that_is_not_there_is_refused(backbone, fields, words):
     with pytest.raises(SpaceError, match=words):
         own_space(backbone, attentions=("none", "eca"), **fields)
+
+
+def test_modules_of_a_network_of_ones_own_are_places():
+    sites = find_sites("own_training:make_segmenter", image_size=(8, 12))
+    space = Space.of(attentions=("none", "eca", "se"), ratios=(2, 4), modules=("head", "down.1"))
+    bound = bind_space(space, sites)
+    architectures = [bound.architecture_at(index) for index in range(bound.count())]
+    assert len({str(a) for a in architectures}) == bound.count() == 2 * 3 + 2 * 3
+    for architecture in architectures:
+        selection = bound.selection_of(architecture)
+        assert selection is not None
+        assert bound.architecture_of(selection) == architecture
+        for insertion in architecture.insertions:
+            assert facts_of_insertion(insertion, sites).shares
+    # The module of a block goes by the name of the block, so that a network has one text.
+    texts = {str(i) for a in architectures for i in a.insertions}
+    assert "eca(start=identity)@{head}.post" in texts
+    assert "eca(start=identity)@s2.post" in texts
+    assert parse(str(architectures[-1])) == architectures[-1]
+    for baseline in study_baselines("own_training:make_segmenter", bound):
+        assert bound.selection_of(baseline) is not None
+
+
+@pytest.mark.parametrize(
+    ("modules", "backbone", "sentence"),
+    [
+        (("haed",), "own_training:make_segmenter", "did you mean 'head'"),
+        (("layer1",), "test_resnet", "is one of timm"),
+        (("a b",), "test_resnet", "'a b' is no path of a module"),
+    ],
+)
+def test_modules_that_do_not_exist_are_named(modules, backbone, sentence):
+    with pytest.raises(SpaceError, match=sentence):
+        bind_space(Space.of(attentions=("eca",), modules=modules), find_sites(backbone))
