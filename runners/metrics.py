@@ -114,11 +114,10 @@ def own_metric(text: str) -> Metric | None:
     if match is None:
         return None
     name, direction, unit = match.groups()
-    title = name.replace("_", " ")
     return Metric(
         key=name,
-        title=title if name != name.lower() else title[:1].upper() + title[1:],
-        short_title=title,
+        title=_title(name),
+        short_title=name.replace("_", " "),
         higher_is_better=direction == "max",
         in_percent=unit == "%",
         gain_unit="points" if unit == "%" else unit or "",
@@ -126,12 +125,19 @@ def own_metric(text: str) -> Metric | None:
     )
 
 
+def _title(name: str) -> str:
+    """The title of a user's own metric; letters stay as they are if one of them is a capital."""
+    title = name.replace("_", " ")
+    return title if name != name.lower() else title[:1].upper() + title[1:]
+
+
 def recorded_metric(key: str) -> Metric:
     """The metric of a recorded value; of a user's own one, only the name is known."""
     if key in METRICS:
         return METRICS[key]
-    title = key.replace("_", " ")
-    return Metric(key, title, title, in_percent=False, gain_unit="", is_own=True)
+    return Metric(
+        key, _title(key), key.replace("_", " "), in_percent=False, gain_unit="", is_own=True
+    )
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

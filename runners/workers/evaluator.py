@@ -280,6 +280,8 @@ class Trial:
     def _describe_environment(self) -> dict[str, str]:
         attentions = (insertion.attention for insertion in self.job.architecture.insertions)
         facts = describe_environment(self.device, self.job.recipe.precision, attentions)
+        if self.job.evaluation is not None:
+            facts = {name: value for name, value in facts.items() if name != "precision"}
         if self.job.micro_batches > 1:
             facts = {**facts, "micro-batches": str(self.job.micro_batches)}
         return {**facts, **self._cost_facts}

@@ -5,6 +5,7 @@ Commands import this module only when they run, because it imports the analysis 
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -287,14 +288,18 @@ def print_trial(store: Store, record: StudyRecord, trial: TrialRecord) -> None:
     epochs = store.epochs.read(record, trial.number)
     if epochs:
         form = MetricFormat(record.metric)
-        curve = plain_table(
-            ">epoch", ">train loss", ">val loss", f">{form.metric.noun}", ">seconds"
-        )
+        losses = [  # A user's own training need not report them.
+            (heading, name)
+            for heading, name in ((">train loss", "train_loss"), (">val loss", "val_loss"))
+            if any(math.isfinite(getattr(epoch.report, name)) for epoch in epochs)
+        ]
+        headings = [heading for heading, _ in losses]
+        curve = plain_table(">epoch", *headings, f">{form.metric.noun}", ">seconds")
         for epoch in epochs:
             report = epoch.report
-            losses = (f"{report.train_loss:.4f}", f"{report.val_loss:.4f}")
+            shown = (f"{getattr(report, name):.4f}" for _, name in losses)
             reached = form.value(report.score)
-            curve.add_row(str(report.epoch), *losses, reached, f"{report.seconds:.1f}")
+            curve.add_row(str(report.epoch), *shown, reached, f"{report.seconds:.1f}")
         out.print()
         out.print(curve)
 

@@ -21,6 +21,12 @@ def explain_missing_weights(store: Store, study: StudyRecord, trial: TrialRecord
         trial: has no weights.
     """
     label = f"trial {trial.number} of {study.name!r}"
+    if (target := study.config.evaluation) is not None:
+        return (
+            f"{label} was trained by {target}, and only that code can run its network; "
+            f"`attentune export {study.name} --pick {trial.number} -o DIR` writes the files that "
+            "it has kept."
+        )
     if trial.state == "running":
         return f"{label} has saved no weights yet; try again after some epochs."
     if trial.state != "complete":

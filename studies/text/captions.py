@@ -23,8 +23,9 @@ IMPORTANCES = (
 )
 HYPERVOLUME = (
     "The hypervolume of the front as training went on, with its 95 % interval: a share of the box "
-    "from chance to a perfect result, and from the costs of the bare backbone to their limits or "
-    "to the highest of the space. All results are as estimated now."
+    "from chance to a perfect result (for a metric without these, the bare backbone's value in "
+    "both directions), and from the costs of the bare backbone to their limits or to the highest "
+    "of the space. All results are as estimated now."
 )
 EXPECTED_GAIN = (
     "What the next trials were expected to add to the result of the recommended architecture, "
@@ -49,8 +50,8 @@ CALIBRATION = (
 )
 CONFIRMATION = (
     "Finalists and baselines, retrained with fresh seeds and judged once on the test split, with "
-    "95 % intervals that cover new seeds and new test images. Filled: the difference is "
-    "significant after the correction for multiple comparisons."
+    "95 % intervals that cover new seeds and, where their number is known, new test images. "
+    "Filled: the difference is significant after the correction for multiple comparisons."
 )
 ALTERNATIVES = (
     "What one would do instead of attention: a larger backbone, more epochs, larger images. They "

@@ -101,10 +101,10 @@ def unmoved_warning(unmoved: Mapping[Architecture, str]) -> str | None:
     if more > 0:
         names = [*names[:MAX_NAMED], formatting.plural(more, "other architecture")]
     return (
-        "Some attentions still return their maps unchanged after training, because their gates "
-        f"have not moved from 1: {formatting.enumeration(names)}. They do nothing, so if all of an "
-        "architecture are like that, its gain is noise; train for longer, or with a higher "
-        "learning rate."
+        "Some attentions are as they began, although the training is over: "
+        f"{formatting.enumeration(names)}. They do nothing, so if all of an architecture are like "
+        "that, its gain is noise; train for longer, or with a higher learning rate. Training code "
+        "of your own has to train the network that has the attention, not another one."
     )
 
 

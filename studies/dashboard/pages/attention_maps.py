@@ -20,8 +20,14 @@ from ..context import PageContext
 from ..inspected_trials import InspectedTrial
 
 
-def page(_: PageContext) -> Component:
-    """The page without its figures."""
+def page(context: PageContext) -> Component:
+    """The page without its figures; a sentence if only a user's code can run the networks."""
+    if (target := context.state.study.config.evaluation) is not None:
+        caption = (
+            f"The trials are trained by {target}, and only that code can run their networks, so "
+            "this page cannot show how strongly each attention passes on channels and locations."
+        )
+        return [section("Inside the network", caption)]
     return [
         section(
             "Inside the network",

@@ -86,7 +86,7 @@ def _row(state: StudyState) -> list[Component]:
     return [
         state.study.name,
         state.study.backbone,
-        recipe.data.rsplit("/", 1)[-1] if recipe else missing,
+        state.study.config.evaluation or (recipe.data.rsplit("/", 1)[-1] if recipe else missing),
         html.Code(formatting.short_architecture(best.architecture)) if best else missing,
         form.metric.heading,
         form.value(best.score, best.standard_error) if best else missing,

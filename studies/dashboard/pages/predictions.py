@@ -37,8 +37,11 @@ from ..context import PageContext
 MAX_CLASS_ROWS = 100
 
 
-def page(_: PageContext) -> Component:
-    """The page without its figures."""
+def page(context: PageContext) -> Component:
+    """The page without its figures; only metrics if a user's own evaluation trains the study."""
+    if (target := context.state.study.config.evaluation) is not None:
+        caption = f"Measured by {target}, which keeps no predictions of single images."
+        return [section("Metrics", caption, text_slot("metrics"))]
     return [
         section(
             "Images that attention fixes and breaks",
@@ -188,6 +191,8 @@ def metrics_table(context: PageContext, trial: TrialRecord) -> Component:
         bare_values = {"accuracy": bare.accuracy, **predictions.metrics(bare)}
     rows = []
     for key, value in values.items():
+        if value is None and bare_values.get(key) is None:
+            continue  # The accuracy, which a user's own evaluation need not report.
         metric = recorded_metric(key)
         row = [metric.title, metric_value(metric, value)]
         rows.append([*row, metric_value(metric, bare_values.get(key))] if bare else row)
