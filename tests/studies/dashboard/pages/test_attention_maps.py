@@ -40,7 +40,11 @@ def context(
     return SimpleNamespace(
         address=SimpleNamespace(trial=selected),
         theme=LIGHT,
-        state=SimpleNamespace(analysis=SimpleNamespace(findings=lambda: findings), inspected=maps),
+        state=SimpleNamespace(
+            analysis=SimpleNamespace(findings=lambda: findings),
+            inspected=maps,
+            study=SimpleNamespace(config=SimpleNamespace(evaluation=None)),
+        ),
     )
 
 
