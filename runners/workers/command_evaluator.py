@@ -37,7 +37,13 @@ from ..events import Decision
 from ..results import USER_OUTPUT_FILE, Job, TrialResult
 from ..user_evaluation import UserEvaluation
 from .evaluator import Trial
-from .own_evaluation import files_folder, finish_evaluation, measure_own_costs
+from .own_evaluation import (
+    continue_time,
+    files_folder,
+    finish_evaluation,
+    keep_time,
+    measure_own_costs,
+)
 from .parent_death import BLOCKED_SIGNALS, PR_SET_PDEATHSIG
 from .reported_metrics import ReportedMetrics, read_metrics
 
@@ -63,6 +69,7 @@ class CommandEvaluator:
 
     def evaluate(self, trial: Trial) -> TrialResult | None:
         """The result that the script reports; None if the trial was stopped."""
+        continue_time(trial)
         trial.report_costs(*measure_own_costs(trial.job, trial.device))
         reports = _Reports(trial, self.evaluation)
         folder = files_folder(trial.job)
@@ -70,6 +77,7 @@ class CommandEvaluator:
             for values in script.reports():
                 if not reports.take(values):
                     script.stop()
+                    keep_time(trial)
                     return None
             code = script.process.wait()
         if code:

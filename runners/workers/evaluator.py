@@ -112,6 +112,21 @@ class Trial:
         """Wall time spent on this trial so far, over all its runs."""
         return self._earlier_seconds + time.perf_counter() - self._began
 
+    @property
+    def device_seconds(self) -> float:
+        """Time for which this trial has kept its device busy so far, over all its runs."""
+        return self._device_seconds
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the decision about the last report was to pause the trial."""
+        return self._decision is Decision.PAUSE
+
+    def add_earlier_time(self, seconds: float, device_seconds: float) -> None:
+        """Add the time of an earlier run, of which an evaluator keeps its own checkpoint."""
+        self._earlier_seconds += seconds
+        self._device_seconds += device_seconds
+
     def report_costs(self, costs: Costs, disturbance: str | None = None) -> None:
         """Report what the network costs, once, before it is trained.
 

@@ -20,7 +20,13 @@ from ...spaces.networks.insertion_observer import observed_insertions
 from ..results import UNMOVED_ATTENTIONS, USER_OUTPUT_FILE, TrialResult
 from ..user_evaluation import UserEvaluation
 from .evaluator import Trial
-from .own_evaluation import files_folder, finish_evaluation, measure_own_costs
+from .own_evaluation import (
+    continue_time,
+    files_folder,
+    finish_evaluation,
+    keep_time,
+    measure_own_costs,
+)
 from .process_state import restored_settings
 from .random_generators import seed_generators
 from .reported_metrics import ReportedMetrics, read_metrics
@@ -64,6 +70,7 @@ class FunctionEvaluator:
     def evaluate(self, trial: Trial) -> TrialResult | None:
         """The result that follows from what the function returns; None if the trial was stopped."""
         evaluation, job = self.evaluation, trial.job
+        continue_time(trial)
         folder = files_folder(job)
         user_trial = UserTrial(trial, evaluation, folder)
         with output_to_file(folder / USER_OUTPUT_FILE):
@@ -78,6 +85,7 @@ class FunctionEvaluator:
             ):
                 returned = self._call(function, user_trial)
         if user_trial.stopped:
+            keep_time(trial)
             return None
         metrics = self._final_metrics(user_trial, returned)
         if not user_trial.uses_architecture:

@@ -6,7 +6,9 @@ that a kill before it is recorded trains nothing again.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +26,34 @@ from .evaluator import Trial
 from .reported_metrics import ReportedMetrics
 from .trial_facts import FinishedTrial, own_finished_json, read_own_finished
 
+TIME_FILE = "time.json"
+"""In the folder of a trial that is paused: the seconds spent on it, and those of its device."""
+
 
 def files_folder(job: Job) -> Path:
     """The folder for the user's files of a trial."""
     folder = job.folder / USER_FILES_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def continue_time(trial: Trial) -> None:
+    """Add the time that was spent on a trial before it was paused, as `keep_time` has written it.
+
+    A file that is damaged costs the record of that time and nothing else.
+    """
+    with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+        spent = json.loads((trial.job.folder / TIME_FILE).read_text(encoding="utf-8"))
+        seconds = [float(value) for value in spent]
+        if len(seconds) == 2 and all(math.isfinite(value) and value >= 0 for value in seconds):
+            trial.add_earlier_time(*seconds)
+
+
+def keep_time(trial: Trial) -> None:
+    """Write the time that was spent on a trial which is paused."""
+    if trial.is_paused:
+        with atomic_write(trial.job.folder / TIME_FILE) as draft:
+            draft.write_text(json.dumps([trial.seconds, trial.device_seconds]), encoding="utf-8")
 
 
 def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None]:
@@ -102,6 +126,7 @@ def finish_evaluation(
         metric_score=metrics.score(searched),
     )
     write_own_result(trial.job, FinishedTrial(trial.last_report, result))
+    (trial.job.folder / TIME_FILE).unlink(missing_ok=True)
     return result
 
 

@@ -179,6 +179,16 @@ def test_an_interrupted_training_equals_an_uninterrupted_one(play, job):
     assert UNMOVED_ATTENTIONS not in whole[-1].result.environment
 
 
+def test_the_time_of_a_trial_is_that_of_all_its_runs(play, job):
+    stopped = play("by_formula", {1: Decision.PAUSE}, metric="miou:max")[-1]
+    (job.folder / "time.json").write_text("[1000.0, 500.0]")
+    result = play("by_formula", metric="miou:max")[-1].result
+    assert stopped.seconds < 100
+    assert result.seconds > 1000
+    assert result.device_seconds > 500
+    assert not (job.folder / "time.json").exists()
+
+
 def test_a_result_that_was_not_recorded_is_not_trained_again(play, job, monkeypatch):
     first = play("returns_number")[-1].result
     monkeypatch.setattr(own_training, "returns_number", own_training.raises)
