@@ -7,11 +7,13 @@ terminal obeys only what the display itself writes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.highlighter import ReprHighlighter
 from rich.segment import Segment
@@ -54,6 +56,28 @@ class TerminalConsole(Console):
                 yield segment
             else:
                 yield Segment(text, segment.style)
+
+
+_WORD = re.compile(r"(?:`[^`]*`|\S)+")
+"""A word; a command in backticks is one, so that it is copied in one piece."""
+
+
+def wrap_words(line: str, console: Console) -> str:
+    """A line of prose, broken between words where it would leave a terminal.
+
+    A line that begins with a space is a command, and stays as it is; so does all that goes to a
+    file or another program.
+    """
+    if not console.is_terminal or line.startswith(" "):
+        return line
+    lines = [""]
+    for match in _WORD.finditer(line):
+        longer = f"{lines[-1]} {match[0]}" if lines[-1] else match[0]
+        if lines[-1] and cell_len(longer) > console.width:
+            lines.append(match[0])
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 class CommandGroup(TyperGroup):

@@ -65,7 +65,7 @@ def data(
 
     request = read_data_request(source, settings)
     try:
-        with decoding_progress(err) as progress:
+        with decoding_progress(err, "reading the data") as progress:
             choice = choose_data_recipe(request, progress)
             report = report_data(choice.recipe, progress)
     except DataError as error:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -31,16 +31,23 @@ from ..run.confirm import FRESH_SEED_OFFSET
 
 
 @contextlib.contextmanager
-def decoding_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for the decoding of images, on a terminal.
+def decoding_progress(console: Console, activity: str) -> Iterator[Callable[[int, int], None]]:
+    """What goes on and for how long, with a bar while images are decoded; on a terminal.
 
     The function that it yields takes the number of images done and the total.
+
+    Args:
+        console: where to show it.
+        activity: what goes on.
     """
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("decoding images", total=None, visible=False)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=disable) as bars:
+        bars.add_task(activity, total=None)
+        decoding = bars.add_task("decoding images", total=None, visible=False)
 
         def update(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total, visible=True)
+            bars.update(decoding, completed=done, total=total, visible=done < total)
 
         yield update
 
@@ -60,6 +67,7 @@ class LiveDisplay(Callback):
         self._best_is_known = False
         self._live: Live | None = None
         self._form = MetricFormat()
+        self._epoch_starts: dict[int, tuple[int, float]] = {}
 
     def on_study_start(self, study: RunningStudy) -> None:
         """Add earlier results, and start the live part if the console is a terminal."""
@@ -204,6 +212,7 @@ class LiveDisplay(Callback):
         table = Table.grid(padding=(0, 1), expand=True)
         table.add_column(justify="right", style="dim", no_wrap=True)
         table.add_column(no_wrap=True, min_width=len("epoch 10/10"))
+        table.add_column(justify="right", style="dim", no_wrap=True, min_width=len("12 min"))
         table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
         table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         for number, trial in sorted(self.study.running.items()):
@@ -211,7 +220,17 @@ class LiveDisplay(Callback):
             table.add_row(
                 f"#{number}" if trial.counts and not is_confirming(trial.role) else "",
                 f"epoch {report.epoch if report else 0}/{trial.job.recipe.epochs}",
+                formatting.duration(self._seconds_in_epoch(trial)),
                 self._form.value(report.score if report else None),
                 Text(self._trial_name(trial), no_wrap=True, overflow="ellipsis"),
             )
         return table
+
+    def _seconds_in_epoch(self, trial: RunningTrial) -> float:
+        """The time since a trial began, or since its last epoch was first seen."""
+        done = trial.last_report.epoch if trial.last_report else 0
+        seen, start = self._epoch_starts.get(trial.number, (0, trial.started))
+        if seen != done or start < trial.started:
+            start = time.monotonic() if done else trial.started
+            self._epoch_starts[trial.number] = done, start
+        return time.monotonic() - start

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..run.callback import Callback
     from ..run.data_options import DataOptions
 
+SETTING_UP = "setting up the study"
 RECORDED = "the search continues and is recorded. Ctrl-C stops it."
 
 
@@ -52,7 +53,7 @@ def search(
     **settings: Any,
 ) -> None:
     """Start a study: search for the best attention, ratio and position."""
-    with defer_interrupts():
+    with defer_interrupts(), out.status("starting"):
         from ..run.session import create_study
         from ..setup.request import read_request
         from .progress import decoding_progress
@@ -62,7 +63,7 @@ def search(
     with long_command(out, RECORDED), open_store(db, create=True) as store:
         command = shlex.join(["attentune", *sys.argv[1:]])
         try:
-            with decoding_progress(out) as progress:
+            with decoding_progress(out, SETTING_UP) as progress:
                 record = create_study(store, study, request, progress, command)
         except KeyboardInterrupt:
             _exit_if_being_set_up(store, StudyCommands(study, db))
@@ -127,7 +128,7 @@ def _run(
     commands = StudyCommands(record.name, db)
     try:
         if record.config.is_being_set_up:
-            with decoding_progress(out) as progress:
+            with decoding_progress(out, SETTING_UP) as progress:
                 place = None if data_options is None else data_options.data
                 record = set_up(store, record, progress, changes, place)
         outcome = run_study(store, record, [LiveDisplay(out), *followers], changes, data_options)

@@ -16,7 +16,7 @@ from rich.table import Table
 from ...interrupts import defer_interrupts
 from ...sanitize import json_text
 from ...standard_streams import continue_without_output
-from .console import TerminalConsole
+from .console import TerminalConsole, wrap_words
 
 if TYPE_CHECKING:
     from ...studies.database.store import Store
@@ -120,7 +120,8 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one message, without level or time."""
-        self._console.print(record.getMessage(), markup=False, highlight=False, soft_wrap=True)
+        message = wrap_words(record.getMessage(), self._console)
+        self._console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -150,14 +151,16 @@ def long_command(console: Console, what_goes_on: str) -> Iterator[None]:
 
 
 def print_line(line: str) -> None:
-    """Print one line of plain text, which the terminal wraps."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
+    """Print one paragraph of plain text."""
+    text = "\n".join(wrap_words(each, out) for each in line.split("\n"))
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_note(line: str | None) -> None:
     """Print a note about the result on stderr; None prints nothing."""
     if line is not None:
-        err.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)
+        text = wrap_words(f"Note: {line}", err)
+        err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ from ...studies.text.expected_gain import expected_gain_sentence
 from ...studies.text.metric_format import MetricFormat, objective_value
 from ...studies.text.predictions import metric_value
 from ...studies.text.summary import caveat, noise_details, summary_sentence
+from .architecture_cell import ArchitectureCell
+from .console import wrap_words
 from .metrics import print_classification
 from .shared import out, plain_table, print_line
 
@@ -205,7 +207,7 @@ def _cost_cells(summary: ArchitectureSummary, cost: Objective) -> list[str]:
     )
 
 
-def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | Text]:
+def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str | ArchitectureCell]:
     form = MetricFormat(findings.metric)
     reached = form.value(summary.score, summary.standard_error)
     gain = formatting.MISSING
@@ -217,7 +219,7 @@ def _summary_row(summary: ArchitectureSummary, findings: Findings) -> list[str |
     text = Text(formatting.short_architecture(summary.architecture))
     if labels:
         text.append(f"  ← {', '.join(labels)}", "bold green")
-    return [f"#{summary.number}", reached, gain, *costs, text]
+    return [f"#{summary.number}", reached, gain, *costs, ArchitectureCell(text)]
 
 
 def _value(key: str, values: Mapping[str, float], searched: Objective) -> str:
@@ -329,25 +331,25 @@ def print_confirmation(
         )
         console.print(table)
         if chance := chance_line(confirmation.images, "test", confirmation.metric):
-            console.print(Text(chance), soft_wrap=True)
+            console.print(Text(wrap_words(chance, console)), soft_wrap=True)
         console.print()
-    console.print(Text(conclusion(confirmation)), soft_wrap=True)
+    console.print(Text(wrap_words(conclusion(confirmation), console)), soft_wrap=True)
     if sentence := confirmed_sentence(alternatives):
-        console.print(Text(sentence), soft_wrap=True)
+        console.print(Text(wrap_words(sentence, console)), soft_wrap=True)
     _print_warnings(confirmation_warnings(confirmation), console)
 
 
 def _print_warnings(warnings: Iterable[str], console: Console) -> None:
     for warning in warnings:
-        console.print(Text(warning, style="yellow"), soft_wrap=True)
+        console.print(Text(wrap_words(warning, console), style="yellow"), soft_wrap=True)
 
 
-def _contender_row(contender: Contender, form: MetricFormat) -> list[str | Text]:
+def _contender_row(contender: Contender, form: MetricFormat) -> list[str | Text | ArchitectureCell]:
     reached = form.value(contender.score, contender.standard_error)
     searched = contender.searched
     before = form.value(None if searched is None else searched.score)
     gain = contender.gain
-    name = Text(formatting.short_architecture(contender.architecture))
+    name = ArchitectureCell(Text(formatting.short_architecture(contender.architecture)))
     if gain is None:
         return [reached, before, formatting.MISSING, "", "", name]
     p = Text(p_value(gain.corrected).removeprefix("p ").removeprefix("= "))

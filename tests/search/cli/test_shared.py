@@ -8,6 +8,7 @@ import logging
 import pytest
 import typer
 from attentune.search.cli import shared
+from attentune.search.cli.console import wrap_words
 from attentune.search.cli.shared import StudyCommands, messages_on, plain_table
 from rich.console import Console
 
@@ -70,3 +71,15 @@ def test_nothing_is_exported_or_confirmed_where_the_bare_backbone_is_kept(monkey
     assert "attentune export" not in text.getvalue()
     assert "attentune confirm" not in text.getvalue()
     assert "attentune resume s --trials 100" in text.getvalue()
+
+
+def test_prose_breaks_between_words_on_a_terminal_and_commands_stay_in_one_piece():
+    line = "A sentence with `attentune resume first --trials 40` in it."
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=20)
+    assert wrap_words(line, terminal).splitlines() == [
+        "A sentence with",
+        "`attentune resume first --trials 40`",
+        "in it.",
+    ]
+    assert wrap_words("  attentune resume first --trials 40", terminal).startswith("  attentune")
+    assert wrap_words(line, Console(file=io.StringIO(), width=20)) == line
