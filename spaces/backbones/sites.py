@@ -110,7 +110,7 @@ class SiteMap:
         stripped_sites: the sites once all own attention is removed; empty if there is none, or if
             the backbone does not run without it.
         stem_strides: paths of the layers before the first block that shrink the map.
-        block_paths: paths of all blocks, in the order of the network.
+        block_paths: paths of all blocks, stage after stage.
         module_sites: the inputs (`pre`) and outputs (`post`) of modules, in a network that is not
             one of timm's by name.
     """

@@ -66,9 +66,13 @@ def explain_no_sites(trace: Trace, stages: BackboneStages) -> str:
 
 
 def list_block_paths(stages: BackboneStages, sites: tuple[Site, ...]) -> tuple[str, ...]:
-    """The paths of the blocks that have sites, in the order of the network."""
+    """The paths of the blocks that have sites, by stage.
+
+    In YOLO26, downsampling layers between the stages count as blocks of a stage of their own.
+    """
     with_sites = {(site.stage, site.block) for site in sites}
-    return tuple(b.call.path for b in stages.blocks if (b.stage, b.number) in with_sites)
+    blocks = sorted(stages.blocks, key=lambda block: (block.stage, block.number))
+    return tuple(b.call.path for b in blocks if (b.stage, b.number) in with_sites)
 
 
 def find_own_attention(trace: Trace) -> tuple[str, ...]:

@@ -255,3 +255,25 @@ def test_blocks_that_a_network_fuses_keep_their_attention(place):
 def test_there_are_no_places_between_layers_that_become_one(module):
     with pytest.raises(ArchitectureError, match=f"no module {module}"):
         attentune.insert(FusedNetwork(), f"se(r=4)@{{{module}}}.post", EXAMPLE)
+
+
+class Detector(nn.Module):
+    """Residual blocks at the top level, and others inside the modules between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        inner = nn.Sequential(FusedBlock(), FusedBlock())
+        self.stem = FusedConv(3, 8)
+        self.model = nn.Sequential(FusedBlock(), inner, FusedBlock())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.stem(x))
+
+
+def test_a_block_has_its_path_although_the_blocks_of_a_stage_do_not_follow_each_other():
+    sites = find_network_sites(Detector(), EXAMPLE)
+    for site in sites.sites:
+        if site.position == "post":
+            assert sites.block_path(site.stage, site.block) == site.module
+    order = [(site.stage, site.block) for site in sites.sites if site.position == "post"]
+    assert order != sorted(order)
