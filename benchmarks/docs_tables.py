@@ -38,6 +38,7 @@ from attentune.benchmarks.docs_search_tables import (
     render_rungs,
     render_search,
 )
+from attentune.benchmarks.docs_yolo_table import render_yolo_study
 from attentune.benchmarks.interleaved_timing import format_summary
 from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
 
@@ -50,6 +51,7 @@ PAGES = (
     DOCS / "search.md",
     DOCS / "guarantees.md",
     DOCS / "guide.md",
+    DOCS / "yolo.md",
 )
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
@@ -226,6 +228,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "loop": render_loop,
     "finetune": render_finetune,
     "finetune_accuracy": render_finetune_accuracy,
+    "yolo_study": render_yolo_study,
     "trials": render_trials,
     "overhead": render_overhead,
     "accuracy": render_accuracy,
