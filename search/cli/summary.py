@@ -186,7 +186,7 @@ def _print_front(findings: Findings) -> None:
     print_line(f"\n{heading}; gain over the bare backbone{form.in_unit}:")
     out.print(table)
     if findings.noise:
-        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        deviation = form.deviation(findings.noise.deviation)
         details = noise_details(findings.noise, findings.metric)
         print_line(f"Noise of one trial: {deviation} ({details}).")
     if chance := chance_line(findings.images, "validation", findings.metric):

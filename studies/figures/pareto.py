@@ -243,7 +243,7 @@ def _shade_noise(figure: go.Figure, findings: Findings, theme: Theme) -> None:
         y=better,
         xanchor="right",
         yanchor="bottom",
-        text=f"noise of one trial: ± {form.gain_with_unit(noise.deviation, signed=False)}",
+        text=f"noise of one trial: ± {form.deviation(noise.deviation)}",
         showarrow=False,
         font={"size": 11, "color": theme.muted},
     )

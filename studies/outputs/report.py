@@ -225,7 +225,7 @@ def _key_numbers(
     if findings.knee is not None and findings.knee != findings.best:
         numbers.append(_knee(findings.knee, findings))
     if findings.noise is not None:
-        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        deviation = form.deviation(findings.noise.deviation)
         details = noise_details(findings.noise, findings.metric)
         numbers.append(KeyNumber(deviation, "noise floor", details))
     if chance := chance_and_reason(findings.images, "validation", findings.metric):

@@ -18,6 +18,8 @@ DECIMALS = 3
 """Of metrics that are not printed in percent."""
 SIGNIFICANT_DIGITS = 4
 """Of a user's own metrics, which have any magnitude, where no error says how many digits count."""
+ERROR_DIGITS = 2
+"""Significant digits of the standard deviation of a metric of a user's own."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,12 @@ class MetricFormat:
         """
         return self.with_unit(self.gain(difference, error, signed=signed))
 
+    def deviation(self, value: float) -> str:
+        """A standard deviation of scores with its unit, such as the noise of a trial."""
+        if self.is_own:
+            return self.with_unit(f"{float(f'{value:.{ERROR_DIGITS}g}'):g}")
+        return self.gain_with_unit(value, signed=False)
+
     def with_unit(self, gain: str) -> str:
         """A printed gain with its unit."""
         return f"{gain} {self.unit}" if self.unit else gain
@@ -157,7 +165,8 @@ def _significant(value: float, error: float | None) -> str:
     """A value of any magnitude, to two digits of its error or to `SIGNIFICANT_DIGITS`."""
     if error:
         return formatting.with_error(value, error)
-    return f"{value:.{SIGNIFICANT_DIGITS}g}".replace("-", formatting.MINUS) + _plus_minus(error)
+    number = f"{value:.{SIGNIFICANT_DIGITS}g}".replace("-", formatting.MINUS)
+    return number if error is None else f"{number} ± {error:g}"
 
 
 def objective_value(values: Mapping[str, float], objective: Objective) -> str:

@@ -94,6 +94,6 @@ def _row(state: StudyState) -> list[Component]:
         if best and best.gain is not None
         else missing,
         form.value(bare.score, bare.standard_error) if bare else missing,
-        form.gain_with_unit(noise.deviation, signed=False) if noise else missing,
+        form.deviation(noise.deviation) if noise else missing,
         formatting.integer(findings.counts["complete"]),
     ]

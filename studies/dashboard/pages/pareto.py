@@ -157,7 +157,7 @@ def _key_numbers(context: PageContext, findings: Findings) -> list[tuple[str, st
     if findings.noise is None:
         numbers.append(("noise floor", "unknown", "no architecture has two seeds yet"))
     else:
-        deviation = form.gain_with_unit(findings.noise.deviation, signed=False)
+        deviation = form.deviation(findings.noise.deviation)
         details = noise_details(findings.noise, findings.metric)
         numbers.append(("noise floor", deviation, details))
     words = {} if trials.has_coordinator else {"running": "unfinished"}

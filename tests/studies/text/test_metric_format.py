@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attentune.studies.objectives import OBJECTIVES
+from attentune.studies.objectives import OBJECTIVES, objective
 from attentune.studies.text.metric_format import MetricFormat
 
 
@@ -32,3 +32,10 @@ def test_a_lower_loss_is_a_gain_and_drawn_higher() -> None:
     assert "a lower log loss is a positive gain" in form.in_unit
     assert form.gain(-0.0301, 0.0002) == "−0.030 ± 0.0002"
     assert form.value(None) == "–"
+
+
+def test_the_noise_of_an_own_metric_has_two_digits() -> None:
+    form = MetricFormat(objective("error:min:mm"))
+    assert [form.deviation(value) for value in (0.1404, 140.4)] == ["0.14 mm", "140 mm"]
+    assert form.gain_with_unit(0.35, 0.0) == "+0.35 ± 0 mm"
+    assert MetricFormat(OBJECTIVES["accuracy"]).deviation(0.0057) == "0.6 points"
