@@ -24,6 +24,7 @@ def test_code_of_libraries_is_that_of_the_examples():
         assert any(block in example for example in examples), block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(RUN))
 def test_the_function_and_the_script_train_a_trial(play, tmp_path, number):
     file = tmp_path / "train.py"
