@@ -39,6 +39,7 @@ from .cache import ComputationError
 from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guarded_dash import PROBLEM_ID, GuardedDash
+from .missing import describe_unknown_values, missing_database, missing_study
 from .pages import (
     alternatives,
     attention_maps,
@@ -51,7 +52,6 @@ from .pages import (
     warnings,
 )
 from .pages.trial_card import trial_card
-from .unknown_values import describe_unknown_values
 
 REFRESH_MILLISECONDS = 1000
 """The time between two checks whether the study has changed."""
@@ -223,7 +223,7 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
             if state is not None:
                 version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
         except MissingStorageError:
-            version, line = shown_version, _missing_database(states)
+            version, line = shown_version, missing_database(states)
         except AttentuneError as error:  # Shown until the database can be read again.
             version, line = shown_version, str(error)
         return (
@@ -300,7 +300,7 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         if study is None:
             raise PreventUpdate
         if not study:
-            return _missing_study(states, Address.from_query(query).study or states.first), None
+            return missing_study(states, Address.from_query(query).study or states.first), None
         page = PAGES[_path(states, pathname)]
         heading = html.H1(f"{page.title}: {study}", className="visually-hidden")
         parts = page.content(states.context(query, theme or LIGHT.name))
@@ -335,31 +335,6 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         if not study or make_controls is None:
             return None
         return make_controls(states.context(query, LIGHT.name))
-
-
-def _missing_database(states: StudyStates) -> str:
-    return (
-        f"{states.store.name} was removed, moved or replaced. This page shows what it held before; "
-        "when the database is back, start the dashboard again."
-    )
-
-
-def _missing_study(states: StudyStates, requested: str | None) -> Component:
-    names = study_names(states.store)
-    if not names:
-        return [
-            html.H1("No studies", className="visually-hidden"),
-            html.P(
-                "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "
-                "FOLDER`; it appears here as soon as it runs."
-            ),
-        ]
-    links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in names]
-    return [
-        html.H1("No such study", className="visually-hidden"),
-        html.P(f"There is no study {requested!r} in {states.store.name} now. The studies are:"),
-        html.Ul(links),
-    ]
 
 
 def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attentune.studies.dashboard.address import Address
+from attentune.studies.dashboard.address import Address, unread_values
 
 ADDRESSES = [
     Address(),
@@ -23,3 +23,12 @@ def test_an_address_restores_what_was_seen(address):
 )
 def test_an_address_that_makes_no_sense_is_the_default(search):
     assert Address.from_query(search) == Address()
+
+
+def test_parts_of_a_query_string_without_a_meaning_are_named() -> None:
+    assert unread_values("?study=x&colour=attention&log=0&trial=3") == []
+    assert unread_values("?colour=red&trial=x&taste=sweet&log=1") == [
+        "colour=red",
+        "trial=x",
+        "taste=sweet",
+    ]

@@ -1,4 +1,4 @@
-"""What an address asks for that does not exist, in sentences.
+"""What an address asks for that does not exist: a study, a database, a value.
 
 A page is drawn without it. Without a word the reader would take what is shown for what was asked
 for.
@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dash import dcc, html
+
 from ..objectives import BY_KEY
 from ..text.formatting import enumeration
-from .address import unread_values
-from .context import MAX_COMPARED, PageContext
+from .address import Address, unread_values
+from .components import Component
+from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 
 
 def describe_unknown_values(context: PageContext, query: str) -> Iterator[str]:
@@ -50,3 +53,30 @@ def _is_cost(key: str, context: PageContext) -> bool:
     if any(cost.key == key for cost in context.state.analysis.costs):
         return True
     return key in BY_KEY and BY_KEY[key].is_cost
+
+
+def missing_database(states: StudyStates) -> str:
+    """What the status line says when the file of the database is not there."""
+    return (
+        f"{states.store.name} was removed, moved or replaced. This page shows what it held before; "
+        "when the database is back, start the dashboard again."
+    )
+
+
+def missing_study(states: StudyStates, requested: str | None) -> Component:
+    """The content of a page without a study: the names of those that there are."""
+    names = study_names(states.store)
+    if not names:
+        return [
+            html.H1("No studies", className="visually-hidden"),
+            html.P(
+                "No studies yet. Start one with `attentune search NAME --backbone resnet18 --data "
+                "FOLDER`; it appears here as soon as it runs."
+            ),
+        ]
+    links = [html.Li(dcc.Link(name, href=Address(study=name).query)) for name in names]
+    return [
+        html.H1("No such study", className="visually-hidden"),
+        html.P(f"There is no study {requested!r} in {states.store.name} now. The studies are:"),
+        html.Ul(links),
+    ]
