@@ -111,7 +111,7 @@ class MetricFormat:
 
     def deviation(self, value: float) -> str:
         """A standard deviation of scores with its unit, such as the noise of a trial."""
-        if self.is_own:
+        if self.is_own and not self.in_percent:
             return self.with_unit(f"{float(f'{value:.{ERROR_DIGITS}g}'):g}")
         return self.gain_with_unit(value, signed=False)
 

@@ -39,3 +39,4 @@ def test_the_noise_of_an_own_metric_has_two_digits() -> None:
     assert [form.deviation(value) for value in (0.1404, 140.4)] == ["0.14 mm", "140 mm"]
     assert form.gain_with_unit(0.35, 0.0) == "+0.35 ± 0 mm"
     assert MetricFormat(OBJECTIVES["accuracy"]).deviation(0.0057) == "0.6 points"
+    assert MetricFormat(objective("miou:max:%")).deviation(0.0057) == "0.6 points"
