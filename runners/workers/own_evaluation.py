@@ -18,11 +18,11 @@ import torch
 from ...errors import DamagedFileError, TrialError
 from ...files import atomic_write
 from ...spaces.networks.build import build_network
-from ..costs import count_costs, count_training_memory_mib, counting_device
-from ..latency import Latency, TimedNetwork, measure_latency
+from ..costs import count_costs, counting_device
 from ..results import RESULT_FILE, USER_FILES_FOLDER, Costs, Job, TrialResult
 from ..user_evaluation import UserEvaluation
 from .evaluator import Trial
+from .measured_costs import add_measured_costs
 from .reported_metrics import ReportedMetrics
 from .trial_facts import FinishedTrial, own_finished_json, read_own_finished
 
@@ -66,7 +66,7 @@ def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None
     Returns:
         The costs, and why the machine was not quiet while the latency was measured; None if it was.
     """
-    recipe, costs, disturbance = job.recipe, job.costs, None
+    recipe, costs = job.recipe, job.costs
     if costs is None:
         with torch.device(counting_device(job.architecture.backbone)):
             model = build_network(
@@ -78,18 +78,7 @@ def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None
                 seed=None,
             )
         costs = count_costs(model, recipe.size, recipe.in_chans)
-    if "latency_ms" in job.measure and costs.latency_ms is None:
-        shape = (recipe.size, job.num_classes, recipe.stem, recipe.in_chans)
-        latency = measure_latency(TimedNetwork(job.architecture, *shape), device)
-        disturbance = latency.disturbance
-        if job.reference_latency_ms is not None:
-            reference = Latency(job.reference_latency_ms, job.reference_latency_error_ms or 0.0)
-            latency = latency.as_multiple_of(reference)
-        costs = latency.add_to(costs)
-    if "memory_mib" in job.measure:
-        memory = count_training_memory_mib(job.architecture, recipe, job.num_classes)
-        costs = replace(costs, memory_mib=memory)
-    return costs, disturbance
+    return add_measured_costs(costs, job, job.num_classes, device)
 
 
 def finish_evaluation(

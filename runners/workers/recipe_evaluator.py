@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from ...errors import AttentuneError, TrialError
 from ...spaces.backbones.stem import Stem
 from ...spaces.kernels.triton_module import fallback_reasons
 from ...spaces.networks.reusable_backbone import ReusableBackbone
-from ..costs import count_costs, count_training_memory_mib
+from ..costs import count_costs
 from ..data import Dataset, load_data
 from ..events import Decision
 from ..free_memory import memory_turn
-from ..latency import Latency, TimedNetwork, measure_latency
 from ..metrics import REPORTED_METRICS
 from ..predictions import Predictions, what_is_kept
 from ..recipe import Init, Recipe
@@ -37,6 +35,7 @@ from ..training.task import task_of
 from ..training.train import SaveCheckpoint, evaluation_batch_size, train
 from ..training.unmoved_attentions import count_unmoved_attentions
 from .evaluator import Trial
+from .measured_costs import add_measured_costs
 from .trained_weights import save_weights
 from .trial_facts import FinishedTrial
 
@@ -141,28 +140,14 @@ def measure_costs(
     Raises:
         AttentuneError: the network has another number of parameters than was predicted.
     """
-    recipe, disturbance = job.recipe, None
-    costs = job.costs or count_costs(model, recipe.image_size, recipe.in_chans)
+    costs = job.costs or count_costs(model, job.recipe.size, job.recipe.in_chans)
     parameters = sum(p.numel() for p in model.parameters())
     if costs.params != parameters:
         raise AttentuneError(
             f"{job.architecture} has {parameters:,} parameters, but {costs.params:,} were "
             "predicted; please report the architecture"
         )
-    if "latency_ms" in job.measure and costs.latency_ms is None:
-        network = TimedNetwork(
-            job.architecture, recipe.image_size, num_classes, recipe.stem, recipe.in_chans
-        )
-        latency = measure_latency(network, device)
-        disturbance = latency.disturbance
-        if job.reference_latency_ms is not None:
-            reference = Latency(job.reference_latency_ms, job.reference_latency_error_ms or 0.0)
-            latency = latency.as_multiple_of(reference)
-        costs = latency.add_to(costs)
-    if "memory_mib" in job.measure:
-        memory = count_training_memory_mib(job.architecture, recipe, num_classes)
-        costs = replace(costs, memory_mib=memory)
-    return costs, disturbance
+    return add_measured_costs(costs, job, num_classes, device)
 
 
 def describe_unmoved_attentions(

@@ -16,7 +16,6 @@ import jinja2
 
 from ... import __version__
 from ...errors import DamagedFileError, StoreError, StudyError, UsageError
-from ...files import draft_path, make_folder, replace_folder
 from ...runners.data import DataInfo, preprocessing
 from ...runners.data.prepared.cache import prepare_unrecorded_data
 from ...runners.data.prepared.recorded_data import RecordedData
@@ -46,6 +45,7 @@ from ..text.recommendation import export_note
 from .exported_model import ARCHITECTURE_FILE, FORMAT, compute_sha256, load
 from .judged_images import read_confirmation, read_evaluation_images
 from .missing_weights import explain_missing_weights
+from .new_folder import check_is_new, new_folder
 from .onnx_model import ONNX_FILE, check_onnx_is_installed, write_onnx
 from .own_export import export_own
 from .read_findings import read_findings
@@ -150,16 +150,13 @@ def export(
     weights = store.trial_file(record, trial.number, WEIGHTS_FILE)
     if not weights.is_file():
         raise StoreError(explain_missing_weights(store, record, trial))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} exists and is not empty; choose another folder.")
+    check_is_new(folder)
     info = read_data_info(store, record, trial, data, allow_changed=allow_changed_data)
     facts = describe(record, trial, info)
     images = read_evaluation_images(store, record, trial)
     if images is not None:
         facts["evaluated_on"] = {"images": images.count, "majority_share": images.majority_share}
-    draft = draft_path(folder.absolute())
-    try:
-        make_folder(draft)
+    with new_folder(folder) as draft:
         facts["weights_sha256"] = _copy_weights(record, trial, weights, draft / WEIGHTS_FILE)
         (draft / ARCHITECTURE_FILE).write_text(json_text(facts, indent=2) + "\n", "utf-8")
         shutil.copyfile(preprocessing.__file__, draft / PREPROCESSING_FILE)
@@ -167,13 +164,6 @@ def export(
         model = _load_draft(record, trial, draft)
         if onnx:
             write_onnx(model, draft / ONNX_FILE)
-        replace_folder(draft, folder)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error.strerror or error}; choose another folder."
-        ) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

@@ -10,8 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...errors import StoreError
-from ...files import draft_path, make_folder, replace_folder
 from ...runners.recipe import Recipe
 from ...runners.results import USER_FILES_FOLDER, USER_STATE_FILE
 from ...runners.user_evaluation import UserEvaluation
@@ -21,6 +19,7 @@ from ...spaces.backbones.sites import height_and_width
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
 from .exported_model import ARCHITECTURE_FILE
+from .new_folder import check_is_new, new_folder
 
 README_FILE = "README.md"
 
@@ -37,27 +36,17 @@ def export_own(store: Store, record: StudyRecord, trial: TrialRecord, folder: Pa
     Raises:
         StoreError: the folder is not empty or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise StoreError(f"{folder} exists and is not empty; choose another folder.")
+    check_is_new(folder)
     config = record.config.study
     assert config.evaluation is not None  # The caller has checked it.
     files = store.trial_file(record, trial.number, USER_FILES_FOLDER)
     facts = _describe(store, record, trial, config.evaluation)
-    draft = draft_path(folder.absolute())
-    try:
-        make_folder(draft)
+    with new_folder(folder) as draft:
         if files.is_dir():
             shutil.copytree(files, draft / USER_FILES_FOLDER)
         (draft / ARCHITECTURE_FILE).write_text(json_text(facts, indent=2) + "\n", "utf-8")
         readme = _readme(facts, config.recipe, config.num_classes, draft)
         (draft / README_FILE).write_text(readme, "utf-8")
-        replace_folder(draft, folder)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error.strerror or error}; choose another folder."
-        ) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 
