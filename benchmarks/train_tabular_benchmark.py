@@ -40,6 +40,7 @@ from attentune.search.run.baselines import study_baselines
 from attentune.search.setup.request import read_request
 from attentune.search.setup.resolve import resolve_request
 from attentune.spaces.search_space.bound_space import bind_space
+from attentune.spaces.search_space.space import Space
 
 Result = dict[str, Any]
 Task = tuple[dict[str, Any], str, int, str]
@@ -137,8 +138,12 @@ def open_table(path: Path, config: Path, changes: Mapping[str, Any]) -> Result:
     if not path.exists():
         return new
     table: Result = json.loads(path.read_text("utf-8"))
-    # Fields that recipes got later have defaults that mean what was done before.
-    settings = {**table, "recipe": Recipe.of(**table["recipe"]).model_dump(mode="json")}
+    # Fields that recipes and spaces got later have defaults that mean what was done before.
+    settings = {
+        **table,
+        "recipe": Recipe.of(**table["recipe"]).model_dump(mode="json"),
+        "space": Space.of(**table["space"]).model_dump(mode="json"),
+    }
     for name in ("backbone", "space", "recipe"):
         if settings[name] != new[name]:
             raise SystemExit(

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+SLOW_CASES = frozenset(Path(__file__).with_name("slow_cases.txt").read_text("utf-8").splitlines())
+"""Cases that take seconds, and whose siblings in the quick suite check the same of something else.
+Each stands as pytest names it."""
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; tests run side by side
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # No test waits for the network.
 
@@ -15,6 +19,14 @@ MEMORY = Path("/dev/shm")
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**31:
     # Hundreds of studies commit thousands of times, and a disk needs milliseconds for each.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of `slow_cases.txt` as slow."""
+    for item in items:
+        if item.nodeid in SLOW_CASES:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def suppress_overlapping_boxes(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BackboneError, UsageError
 from ...named_objects import load_named_object
 from .sites import ImageSize
-from .timm_compat import import_timm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,7 +49,10 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
         UsageError: it cannot be imported.
         BackboneError: it raises an exception, or returns no network.
     """
-    from torch import nn  # Here, because commands that start without torch import this module.
+    # Imported here, because commands that start without torch import this module.
+    from torch import nn
+
+    from .timm_compat import import_timm
 
     import_timm()  # Where torchvision does not fit torch, the user's code could not import it.
     make = load_named_object(reference)

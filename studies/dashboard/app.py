@@ -311,10 +311,13 @@ def _add_pages(app: Dash, states: StudyStates) -> None:
         Input("url", "pathname"),
         Input("url", "search"),
         Input("study", "data"),
+        State("written", "data"),
     )
-    def unknown(pathname: str, query: str, study: str | None) -> Any:
+    def unknown(pathname: str, query: str, study: str | None, written: str) -> Any:
         if not study:
             return None
+        if query == written and list(ctx.triggered_prop_ids) == ["url.search"]:
+            raise PreventUpdate  # The controls wrote this address, without what they do not know.
         sentences = list(describe_unknown_values(states.context(query, LIGHT.name), query))
         page = states.base.page_of(pathname)
         if page not in PAGES and page not in FORMER_PATHS:

@@ -163,6 +163,15 @@ READERS: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def files_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard reads files by name, which ends with a number counted in each process. Those of
+    one second are in order only while it has equally many digits."""
+    from tensorboard.summary.writer import event_file_writer
+
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(1000))
+
+
 @pytest.fixture(params=TOOLS)
 def reader(request, tmp_path, monkeypatch):
     pytest.importorskip(request.param)
