@@ -15,7 +15,7 @@ from attentune.runners.events import Decision, EpochDone, Failed, Finished, Reje
 from attentune.runners.latency import Latency, TimedNetwork
 from attentune.runners.predictions import read_predictions
 from attentune.runners.results import PREDICTIONS_FILE, Costs
-from attentune.runners.workers import recipe_evaluator
+from attentune.runners.workers import measured_costs, recipe_evaluator
 from attentune.runners.workers.recipe_evaluator import (
     describe_kernels,
     load_device_data,
@@ -55,7 +55,7 @@ def latencies(monkeypatch):
         measured.append(network)
         return Latency(6.0, 0.5, 1.25, 0.031, "no core was idle")
 
-    monkeypatch.setattr(recipe_evaluator, "measure_latency", measure_latency)
+    monkeypatch.setattr(measured_costs, "measure_latency", measure_latency)
     return measured
 
 
