@@ -124,3 +124,11 @@ def check_interruption(play):
 def curve(events):
     """Epochs and scores that were reported."""
     return [(e.report.epoch, e.report.score) for e in events if isinstance(e, EpochDone)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the warnings of the libraries: pytest's parallel runner imports the modules of
+    their classes, which fails where torchvision does not fit torch."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
