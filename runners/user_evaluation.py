@@ -6,10 +6,8 @@ torch; `workers/function_evaluator.py` and `workers/command_evaluator.py` run it
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -56,19 +54,7 @@ def names_function(target: str) -> bool:
 
 def named_metric(text: str) -> Metric:
     """The metric of a text that a study holds; KeyError if there is none."""
-    return METRICS[text] if text in METRICS else _own(text)
-
-
-def _own(text: str) -> Metric:
-    metric = own_metric(text)
+    metric = METRICS.get(text) or own_metric(text)
     if metric is None:
         raise KeyError(text)
     return metric
-
-
-def file_digest(path: Path) -> str | None:
-    """The SHA-256 of a file; None if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return None

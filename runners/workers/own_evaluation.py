@@ -17,10 +17,9 @@ import torch
 
 from ...errors import DamagedFileError, TrialError
 from ...files import atomic_write
-from ...spaces.networks.build import build_network
-from ..costs import count_costs, counting_device
+from ..costs import CostModel
 from ..results import RESULT_FILE, USER_FILES_FOLDER, Costs, Job, TrialResult
-from ..user_evaluation import UserEvaluation
+from ..user_evaluation import UserEvaluation, named_metric
 from .evaluator import Trial
 from .measured_costs import add_measured_costs
 from .reported_metrics import ReportedMetrics
@@ -66,18 +65,10 @@ def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None
     Returns:
         The costs, and why the machine was not quiet while the latency was measured; None if it was.
     """
-    recipe, costs = job.recipe, job.costs
+    costs = job.costs
     if costs is None:
-        with torch.device(counting_device(job.architecture.backbone)):
-            model = build_network(
-                job.architecture,
-                num_classes=job.num_classes or None,
-                image_size=recipe.size,
-                stem=recipe.stem,
-                in_chans=recipe.in_chans,
-                seed=None,
-            )
-        costs = count_costs(model, recipe.size, recipe.in_chans)
+        model = CostModel(job.architecture.backbone, job.recipe, job.num_classes)
+        costs = model.price(job.architecture)
     return add_measured_costs(costs, job, job.num_classes, device)
 
 
@@ -120,7 +111,7 @@ def finish_evaluation(
 
 
 def _expected(evaluation: UserEvaluation) -> list[str]:
-    return [text.partition(":")[0] for text in evaluation.metrics]
+    return [named_metric(text).key for text in evaluation.metrics]
 
 
 def write_own_result(job: Job, finished: FinishedTrial) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import shutil
@@ -9,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ...errors import BackboneError, UsageError
+from ...errors import AttentuneError, BackboneError, UsageError
 from ...runners.recipe import RGB_CHANNELS, Recipe
-from ...runners.user_evaluation import UserEvaluation, file_digest, names_function
+from ...runners.user_evaluation import UserEvaluation, names_function
 from ...runners.workers.function_evaluator import load_function
 from ...spaces.architecture import Architecture
 from ...spaces.backbones.own_backbone import (
@@ -21,6 +22,7 @@ from ...spaces.backbones.own_backbone import (
 )
 from ...spaces.backbones.sites import height_and_width
 from ...spaces.backbones.timm_compat import native_size
+from ...spaces.backbones.weights_digest import compute_digest
 from ...spaces.networks.build import build_network
 from ...studies.objectives import objective
 from .request import SearchRequest
@@ -85,7 +87,10 @@ def evaluation_digest(evaluation: UserEvaluation) -> str | None:
         file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:  # It is an object that can be called.
         file = inspect.getsourcefile(type(function))
-    return None if file is None else file_digest(Path(file))
+    if file is not None:
+        with contextlib.suppress(AttentuneError):  # It has gone since it was imported.
+            return compute_digest(Path(file))
+    return None
 
 
 def _check_command(evaluation: UserEvaluation, folder: Path) -> None:
@@ -107,7 +112,7 @@ def _make_recipe(request: SearchRequest) -> Recipe:
     fields = {
         name: requested[name]
         for name in ("epochs", "batch_size", "stem", "init")
-        if name in requested and not request.is_open(name)
+        if name in requested
     }
     shape = requested.get("input")
     side = requested.get("image_size") or (
