@@ -1,8 +1,8 @@
-"""Write the guide's table of settings from the fields that declare them.
+"""Write the table of all settings from the fields that declare them.
 
     python docs/settings_table.py
 
-A test compares the table in `docs/guide.md` with the generated one.
+A test compares the table in `docs/settings.md` with the generated one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attentune.search.setup.settings_from_fields import GROUPS, Setting, search_settings
 
-GUIDE = Path(__file__).parent / "guide.md"
+PAGE = Path(__file__).parent / "settings.md"
 BEGIN = "<!-- made by docs/settings_table.py -->\n"
 END = "<!-- end of the table -->\n"
 
@@ -37,11 +37,11 @@ def _row(setting: Setting) -> str:
 
 
 def with_table(text: str) -> str:
-    """The guide's text with the table as it is generated now."""
+    """The page with the table as it is generated now."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return before + BEGIN + settings_table() + END + after
 
 
 if __name__ == "__main__":
-    GUIDE.write_text(with_table(GUIDE.read_text("utf-8")), "utf-8")
+    PAGE.write_text(with_table(PAGE.read_text("utf-8")), "utf-8")
