@@ -1,6 +1,7 @@
 # make demo    install, search on embedded data, confirm the result, write a report: five minutes
 # make test    install, run the tests
 # make lint    install, check formatting, style, types, import directions, names
+# make docs    install, build the documentation into site/, with warnings as errors
 # make bench   install, run the benchmarks
 # make bench-demo   repeat the demo and compare its claims with the truth: two hours
 # make chaos   install, attack searches for half an hour: kills, full disks, hostile input
@@ -14,7 +15,7 @@ SEED := 0
 # With Python's compiled files, the processes that tests and searches start begin sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow lint bench bench-demo chaos clean
+.PHONY: demo test test-slow lint docs bench bench-demo chaos clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -48,6 +49,11 @@ lint: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_package.py tests/test_vocabulary.py -k "vocabulary or import or folder"
 
+# The variable silences a notice of the theme about its successor.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open $(abspath site)/index.html in a browser."
+
 # No benchmark needs a file of the hub, and none depends on whether it can be reached.
 bench bench-demo: export HF_HUB_OFFLINE := 1
 
@@ -79,4 +85,4 @@ chaos: $(VENV)/.installed
 	$(BIN)/python benchmarks/docs_tables.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(DEMO)
+	rm -rf $(VENV) build dist site *.egg-info $(DEMO)

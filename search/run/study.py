@@ -302,7 +302,8 @@ class Study:
             device: as `--device`; None: the search's.
             alternatives: whether to confirm the alternatives to attention; None: if the search
                 trains them.
-            data, allow_changed_data: as in `resume`.
+            data: as in `resume`.
+            allow_changed_data: as in `resume`.
             callbacks: called on every event.
 
         Raises:
