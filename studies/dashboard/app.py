@@ -28,6 +28,7 @@ from dash import (
     no_update,
 )
 from dash.exceptions import PreventUpdate
+from flask import request
 
 from ...errors import AttentuneError, MissingStorageError
 from ..database.store import Store
@@ -46,12 +47,17 @@ from .pages import (
     compare,
     confirmation,
     effects,
+    filter_controls,
     history,
     pareto,
     predictions,
+    trials,
     warnings,
 )
 from .pages.trial_card import trial_card
+from .selection import selection_of_click
+from .trial_columns import TrialColumns
+from .trials_csv import respond_with_trials
 
 REFRESH_MILLISECONDS = 1000
 """The time between two checks whether the study has changed."""
@@ -59,17 +65,26 @@ REFRESH_MILLISECONDS = 1000
 
 @dataclass(frozen=True)
 class DashboardPage:
-    """A page: its title in the navigation, its content without figures, and its controls."""
+    """A page.
+
+    Attributes:
+        title: in the navigation.
+        content: without figures.
+        controls: whose values go into the address.
+        has_card: whether it shows the card of the selected trial.
+    """
 
     title: str
     content: Callable[[PageContext], Component]
     controls: Callable[[PageContext], Component] | None = None
+    has_card: bool = False
 
 
 PAGES: dict[str, DashboardPage] = {
-    "/": DashboardPage("Pareto front", pareto.page, pareto.controls),
-    "/effects": DashboardPage("Effects", effects.page),
-    "/history": DashboardPage("History", history.page),
+    "/": DashboardPage("Pareto front", pareto.page, pareto.controls, has_card=True),
+    "/trials": DashboardPage("Trials", trials.page, trials.controls, has_card=True),
+    "/effects": DashboardPage("Effects", effects.page, filter_controls.controls, has_card=True),
+    "/history": DashboardPage("History", history.page, filter_controls.controls, has_card=True),
     "/attention-maps": DashboardPage(
         "Inside the network", attention_maps.page, attention_maps.controls
     ),
@@ -106,6 +121,8 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
 """By name. The figures of the page `compare` are not listed; their names end with an index."""
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "summary": pareto.summary,
+    "passing": filter_controls.passing,
+    "trials": trials.trials,
     "drawn": pareto.drawn,
     "front": pareto.front,
     "budget": history.budget,
@@ -157,6 +174,11 @@ def make_app(
     )
     app.layout = _layout
     states = StudyStates(store, first, base)
+    app.server.add_url_rule(
+        trials.CSV_PATH,
+        view_func=lambda: respond_with_trials(states, request.query_string.decode()),
+        endpoint="trials-csv",
+    )
     _add_refresh(app, states)
     _add_pages(app, states)
     _add_figures_and_texts(app, states)
@@ -260,32 +282,37 @@ def _path(states: StudyStates, pathname: str) -> str:
 def _add_pages(app: Dash, states: StudyStates) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("nav", "children"),
-        Output("picker", "children"),
         Input("url", "pathname"),
+        Input("url", "search"),
         Input("study", "data"),
-        State("url", "search"),
     )
-    def navigation(pathname: str, study: str, query: str) -> Any:
+    def navigation(pathname: str, query: str, _: str) -> Any:
         address = Address.from_query(query)
-        shared = Address(study=address.study, compared=address.compared).query
         current = _path(states, pathname)
-        links = [
+        return [
             dcc.Link(
                 page.title,
-                href=states.base.address_of(path + shared),
+                href=states.base.address_of(path + address.query),
                 className="here" if path == current else "",
             )
             for path, page in PAGES.items()
         ]
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("picker", "children"),
+        Input("url", "pathname"),
+        Input("study", "data"),
+    )
+    def picker(_: str, study: str) -> Any:
         names = study_names(states.store)
-        picker = dcc.Dropdown(
+        dropdown = dcc.Dropdown(
             names,
             study or None,
             id="study-picker",
             clearable=False,
             placeholder="choose a study" if names else "no studies yet",
         )
-        return links, html.Label(["Study", picker])
+        return html.Label(["Study", dropdown])
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("page", "children"),
@@ -370,7 +397,9 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
 
     @app.callback(Output("card", "children"), *inputs, State("url", "pathname"))  # type: ignore[untyped-decorator, unused-ignore]
     def card(_: str, query: str, theme: str, pathname: str) -> Component:
-        return trial_card(states.context(query, theme)) if _path(states, pathname) == "/" else None
+        if not PAGES[_path(states, pathname)].has_card:
+            return None
+        return trial_card(states.context(query, theme))
 
 
 def _add_address(app: Dash, states: StudyStates) -> None:
@@ -397,6 +426,8 @@ def _add_address(app: Dash, states: StudyStates) -> None:
             changes["cost"] = None
         if changes.get("third") == default.third.key and not changes.get("cost"):
             changes["third"] = None
+        if "columns" in changes and changes["columns"] == TrialColumns(default).default:
+            changes["columns"] = []
         changed = current.with_changes(changes)
         if changed == current or not changes:
             raise PreventUpdate
@@ -409,13 +440,14 @@ def _add_address(app: Dash, states: StudyStates) -> None:
         State("url", "search"),
         prevent_initial_call=True,
     )
-    def select_trial(clicks: Sequence[Any], query: str) -> Any:
-        points = [point for click in clicks if click for point in click["points"]]
-        numbers = [p["customdata"] for p in points if isinstance(p.get("customdata"), int)]
-        if not numbers or ctx.triggered[0]["value"] is None:
+    def select(_: Sequence[Any], query: str) -> Any:
+        clicked = ctx.triggered[0]["value"]
+        address = Address.from_query(query)
+        changes = clicked and selection_of_click(ctx.triggered_id["name"], clicked, address)
+        if not changes:
             raise PreventUpdate
-        changed = Address.from_query(query).with_changes({"trial": numbers[0]}).query
-        return changed, changed
+        changed = address.with_changes(changes).query
+        return changed, changed if changes.keys() == {"trial"} else no_update
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),

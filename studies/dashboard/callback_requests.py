@@ -28,10 +28,12 @@ TrialNumber = Annotated[int, Field(ge=0, lt=10**MAX_TRIAL_DIGITS)]
 
 
 class _Click(BaseModel):
-    """What Plotly reports of a click on a marker; `customdata` is a trial's number on some."""
+    """What Plotly reports of a click; `selection` reads it."""
 
     class Point(BaseModel):
         customdata: Any = None
+        x: Any = None
+        y: Any = None
 
     points: Annotated[list[Point], Field(max_length=MAX_ITEMS)]
 
@@ -59,6 +61,10 @@ CONTROL_TYPES: dict[str, Any] = {
     "position": Texts | None,
     "stage": Texts | None,
     "ratio": Texts | None,
+    "state": Texts | None,
+    "search": Text | None,
+    "sort": Text | None,
+    "columns": Texts | None,
     "compared": Texts | None,
     "trial": TrialNumber | None,
 }

@@ -34,7 +34,12 @@ def section(title: str, caption: str, *children: Component) -> Component:
 
 
 def figure_slot(
-    name: str, height: int = 420, *, wide: bool = False, label: str | None = None
+    name: str,
+    height: int = 420,
+    *,
+    wide: bool = False,
+    label: str | None = None,
+    trials_csv: str | None = None,
 ) -> Component:
     """Where the figure of this name is drawn, with buttons that save it and its data.
 
@@ -44,6 +49,8 @@ def figure_slot(
         wide: whether the figure scrolls in a narrow window, where it would otherwise be too small
             to read.
         label: what a screen reader calls it; None: its name.
+        trials_csv: the address of a CSV of trials, without the query string of the page, which a
+            figure of trials has in place of the coordinates of its markers; None: its coordinates.
     """
     hidden = {"visible": False}
     background = dict.fromkeys(("paper_bgcolor", "plot_bgcolor"), "rgba(0,0,0,0)")
@@ -62,8 +69,12 @@ def figure_slot(
             title=f"Save {'the data' if kind == 'csv' else 'the figure'} as {kind.upper()}",
             **{"data-save": kind, "data-name": name},
         )
-        for kind in ("png", "svg", "csv")
+        for kind in ("png", "svg", *(() if trials_csv else ("csv",)))
     ]
+    if trials_csv:
+        title = "Save the trials that pass the filters as CSV, one row a trial, one column a choice"
+        csv = {"data-save": "trials", "data-href": trials_csv}
+        buttons.append(html.Button("CSV", className="save", type="button", title=title, **csv))
     figure = dcc.Store(id={"slot": "figure", "name": name})
     shown = html.Div(graph, className="wide") if wide else graph
     return html.Div(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...spaces.architecture import Insertion
-from ..analysis.analyse import infer_images, reaches_stage
+from ..analysis.analyse import infer_images
 from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.findings import Findings
@@ -18,6 +18,7 @@ from ..analysis.pareto import comparison_errors, find_front, find_knee
 from ..objectives import OBJECTIVES, SCORE, Objective, objectives_of
 from .address import Address
 from .cache import VersionedCache
+from .filters import FilteredStudy
 from .live_trials import LiveTrials
 
 MAX_MARKERS = 500
@@ -77,7 +78,7 @@ class LiveAnalysis:
 
     def _architectures(self) -> ArchitectureTable:
         trials, metrics = self._trials, [o for o in self.objectives if o.is_further]
-        recorded = trials.store.metrics.read(trials.study) if metrics else {}
+        recorded = self.metrics if metrics else {}
         further = {
             o.column: {n: o.score_of(row[o.key]) for n, row in recorded.items() if o.key in row}
             for o in metrics
@@ -128,9 +129,7 @@ class LiveAnalysis:
             cost: the horizontal axis, by whose cells architectures are selected if there are too
                 many to draw; None: the first cost.
         """
-        filters = (
-            (address.attention, address.position, address.stage, address.ratio) if address else ()
-        )
+        filters = address.filters if address else ()
         selected = address.trial if address else None
         name = ("findings", filters, cost.key if cost else "", selected)
         findings = self._cache.get(name, lambda: self._findings(address, cost))
@@ -173,26 +172,45 @@ class LiveAnalysis:
         )
 
     def matching(self, address: Address | None) -> Mask:
-        """(n,) whether each architecture passes the filters of an address."""
+        """(n,) whether each architecture has a complete trial that passes the filters."""
         with self._cache.lock:
-            architectures, index = self.architectures, self.insertions
-            passed = np.ones(len(architectures), dtype=bool)
-            if address is None or not address.filtered:
-                return passed
-            filters: tuple[tuple[tuple[str, ...], Callable[[Insertion, str], bool]], ...] = (
-                (address.attention, lambda i, name: i.attention == name),
-                (address.position, lambda i, name: i.position == name),
-                (
-                    address.stage,
-                    lambda i, name: name[1:].isdecimal() and reaches_stage(i, int(name[1:])),
-                ),
-                (address.ratio, lambda i, name: str(dict(i.options).get("r")) == name),
+            architectures = self.architectures
+            if address is None or not address.filtered or not len(architectures):
+                return np.ones(len(architectures), dtype=bool)
+            passed = self.matching_trials(address, architectures.rows)
+            return np.logical_or.reduceat(passed, architectures.first_rows[:-1])
+
+    def matching_trials(self, address: Address, rows: npt.NDArray[Any]) -> Mask:
+        """(n,) whether each of some trials passes the filters of an address.
+
+        Args:
+            address: has the filters.
+            rows: (n,) of the study's trials.
+        """
+        if not address.filtered:
+            return np.ones(len(rows), dtype=bool)
+        with self._cache.lock:
+            return self.filtered_study.passing_trials(address, rows)
+
+    @property
+    def filtered_study(self) -> FilteredStudy:
+        """What filters need to know of the study."""
+        with self._cache.lock:
+            table, study = self._trials.table, self._trials.study
+            return FilteredStudy(
+                self.insertions,
+                list(table.texts),
+                table.keys,
+                study.metric,
+                study.further_metrics,
+                self.metrics,
             )
-            for names, matches in filters:
-                if names:
-                    wanted = [any(matches(i, name) for name in names) for i in index.insertions]
-                    passed &= index.having(wanted)[architectures.text_indices]
-            return passed
+
+    @property
+    def metrics(self) -> Mapping[int, Mapping[str, float]]:
+        """The recorded metrics of complete trials besides their accuracy, by number."""
+        trials = self._trials
+        return self._cache.get("metrics", lambda: trials.store.metrics.read(trials.study))
 
     def _drawn(self, indices: Indices, cost: Objective) -> list[int]:
         """All of them; if they are too many, the best of each cell of `MARKER_GRID`."""

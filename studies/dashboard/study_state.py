@@ -2,6 +2,7 @@
 
 live_trials          rows in memory, kept up to date
 live_analysis        what follows from the rows, computed once per version
+live_choices         what each architecture has chosen
 background_analysis  what follows from the rows and takes seconds to compute
 live_confirmation    what the confirming trials show
 live_alternatives    what the alternatives to attention show
@@ -27,6 +28,7 @@ from .cache import VersionedCache
 from .inspected_trials import InspectedTrials
 from .live_alternatives import LiveAlternatives
 from .live_analysis import LiveAnalysis
+from .live_choices import LiveChoices
 from .live_confirmation import LiveConfirmation
 from .live_predictions import LivePredictions
 from .live_trials import LiveTrials
@@ -56,6 +58,7 @@ class StudyState:
         self.trials = LiveTrials(store, study, cache)
         self.records = StudyRecords(self.trials, cache)
         self.analysis = LiveAnalysis(self.trials, cache)
+        self.choices = LiveChoices(self.trials, cache)
         self.background = BackgroundAnalysis(
             self.trials, self.analysis, cache, process or BackgroundProcess()
         )

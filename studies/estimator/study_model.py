@@ -172,6 +172,11 @@ class StudyModel:
             return model.draw_samples(np.random.default_rng(0), count)
 
     @property
+    def insertion_facts(self) -> Mapping[str, InsertionFacts]:
+        """The facts of insertions that were recorded, by their text."""
+        return self._insertions
+
+    @property
     def histories(self) -> list[TrialHistory]:
         """The histories of the trials that have ended, by number."""
         return [self._histories[number] for number in self._numbers]

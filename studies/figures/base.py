@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -112,4 +112,37 @@ def show_message(figure: go.Figure, theme: Theme, message: str) -> go.Figure:
     figure.update_yaxes(visible=False)
     centre: dict[str, Any] = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     figure.add_annotation(**centre, text=message, showarrow=False, font={"color": theme.muted})
+    return figure
+
+
+def selection_text(levels: Mapping[str, str]) -> str:
+    """What a marker or bar stands for, as its `customdata`, such as `attention=se~ratio=16`.
+
+    Args:
+        levels: by factor: attention, position, stage or ratio.
+    """
+    return "~".join(f"{factor}={level}" for factor, level in levels.items())
+
+
+def read_selection(text: str) -> dict[str, str]:
+    """The inverse of `selection_text`; without the parts that are none of it."""
+    pairs = (part.partition("=") for part in text.split("~"))
+    return {factor: level for factor, equals, level in pairs if equals}
+
+
+def fade_unselected(figure: go.Figure, selected: Callable[[Mapping[str, str]], bool]) -> go.Figure:
+    """Fade the markers and bars that stand for something that is not selected.
+
+    Args:
+        figure: changed in place; `customdata` of its traces are texts of `selection_text`.
+        selected: whether something with these levels is selected.
+
+    Returns:
+        The same figure.
+    """
+    for trace in figure.data:
+        if trace.customdata is not None:
+            texts = [read_selection(text or "") for text in trace.customdata]
+            trace.selectedpoints = [i for i, levels in enumerate(texts) if selected(levels)]
+            trace.unselected = {"marker": {"opacity": 0.25}}
     return figure

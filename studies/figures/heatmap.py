@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -13,6 +15,8 @@ from .themes import LIGHT, Theme
 
 ROW_HEIGHT = 62
 """Pixels for each attention."""
+FADED = 0.7
+"""How much a cell that is not selected is covered."""
 
 
 def heatmap_figure(table: EffectTable, metric: Objective, theme: Theme = LIGHT) -> go.Figure:
@@ -59,6 +63,30 @@ def heatmap_figure(table: EffectTable, metric: Objective, theme: Theme = LIGHT) 
         for x, column in enumerate(columns):
             if (row, column) not in table.cells:
                 _hatch(figure, x, y, theme)
+    return figure
+
+
+def fade_cells(
+    figure: go.Figure, selected: Callable[[str, str], bool], theme: Theme = LIGHT
+) -> go.Figure:
+    """Fade the cells of a heat map that are not selected.
+
+    Args:
+        figure: changed in place.
+        selected: whether the cell of an attention and a column is.
+        theme: of the figure.
+
+    Returns:
+        The same figure.
+    """
+    for heat in figure.data:
+        for y, row in enumerate(heat.y):
+            for x, column in enumerate(heat.x):
+                if not selected(row, column):
+                    box = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+                    figure.add_shape(
+                        type="rect", **box, line_width=0, fillcolor=theme.page, opacity=FADED
+                    )
     return figure
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from .base import escape_html, show_message, styled_figure
+from .base import escape_html, selection_text, show_message, styled_figure
 from .themes import LIGHT, Theme
 
 UNEXPLAINED = "unexplained"
@@ -34,6 +34,7 @@ def importances_figure(shares: Mapping[str, float], theme: Theme = LIGHT) -> go.
             marker={"color": [*[theme.palette[0]] * len(stages), theme.muted]},
             hovertemplate="%{y}: %{x:.0f} %<extra></extra>",
             showlegend=False,
+            customdata=[*(selection_text({"stage": stage}) for stage in stages), None],
         )
     )
     figure.update_layout(height=110 + 32 * (len(stages) + 1), margin={"t": 8})

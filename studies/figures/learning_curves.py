@@ -161,6 +161,7 @@ def _group_trace(
     x: list[int | None] = []
     y: list[float | None] = []
     texts: list[str | None] = []
+    numbers: list[int | None] = []
     for trial in trials:
         curve = sorted(curves[trial.number].items())
         x += [epoch for epoch, _ in curve] + [None]
@@ -168,11 +169,13 @@ def _group_trace(
         architecture = wrap_architecture(trial.architecture)
         label = f"trial {trial.number}, seed {trial.seed}<br>{architecture}"
         texts += [label] * len(curve) + [None]
+        numbers += [trial.number] * len(curve) + [None]
     longest = max(len(curves[trial.number]) for trial in trials)
     return go.Scatter(
         x=x,
         y=y,
         text=texts,
+        customdata=numbers,
         name=f"{group.title} ({len(trials)})",
         mode="lines+markers" if longest == 1 else "lines",
         line=group.line,

@@ -10,7 +10,7 @@ from ..analysis.attention_effects import FACTORS, MainEffect
 from ..objectives import Objective
 from ..text import formatting
 from ..text.metric_format import MetricFormat
-from .base import escape_html, show_message, styled_figure
+from .base import escape_html, selection_text, show_message, styled_figure
 from .heatmap import interval_text
 from .intervals import interval_markers, label_lines
 from .themes import LIGHT, Theme
@@ -48,7 +48,8 @@ def main_effects_figure(
                 symbols = ["circle" if is_clear else "circle-open"] * len(group)
                 texts = [_hover_text(effect, form) for effect in group]
                 markers = interval_markers(factor, shade, symbols, lines, group, texts, form)
-                figure.add_trace(markers.update(legendgroup=factor))
+                levels = [selection_text({factor: effect.level}) for effect in group]
+                figure.add_trace(markers.update(legendgroup=factor, customdata=levels))
     return label_lines(figure, [escape_html(_level(effect)) for effect in effects], LINE_HEIGHT)
 
 

@@ -10,7 +10,7 @@ from ..analysis.attention_effects import Effect
 from ..objectives import Objective
 from ..text import formatting
 from ..text.metric_format import MetricFormat
-from .base import escape_html, show_message, styled_figure
+from .base import escape_html, selection_text, show_message, styled_figure
 from .heatmap import interval_text
 from .themes import LIGHT, Theme
 
@@ -58,6 +58,9 @@ def ratios_figure(
                     for _, effect in effects
                 ],
                 hovertemplate="r = %{x}: %{text}<extra></extra>",
+                customdata=[
+                    selection_text({"attention": name, "ratio": str(ratio)}) for ratio, _ in effects
+                ],
             )
         )
     ratios = sorted({ratio for effects in curves.values() for ratio, _ in effects})

@@ -90,6 +90,7 @@ def _bars(
             for i in selected
         ],
         hoverinfo="text",
+        customdata=[int(rows["number"][i]) for i in selected],
     )
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ...errors import UsageError
 from ...files import atomic_write
@@ -69,13 +69,26 @@ def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]
     facts, _ = store.insertions.read(study)
     shares = {text: recorded.shares.keys() for text, recorded in facts.items()}
     choices = [architecture_choices(trial.parsed, stages, shares) for trial in trials]
+    names = _names_with_unit(study)
     rows = [
-        {**_trial_fields(trial), **metrics.get(trial.number, {}), **choice}
+        {
+            **_trial_fields(trial),
+            **{names.get(key, key): value for key, value in metrics.get(trial.number, {}).items()},
+            **choice,
+        }
         for trial, choice in zip(trials, choices, strict=True)
     ]
     recorded = (key for values in metrics.values() for key in values)
     further = [key for key in in_order([*METRICS, *recorded]) if key not in TRIAL_COLUMNS]
-    return [*TRIAL_COLUMNS, *further, *_choice_columns(choices, stages)], rows
+    further = [names.get(key, key) for key in further]
+    return [*TRIAL_COLUMNS, *further, *choice_columns(choices, stages)], rows
+
+
+def _names_with_unit(study: StudyRecord) -> dict[str, str]:
+    """The columns of a user's own metrics that have a unit, such as `error_mm`, by their key."""
+    objectives = (study.metric, *study.further_metrics)
+    own = (each.metric for each in objectives if each.metric is not None and each.metric.is_own)
+    return {m.key: f"{m.key}_{m.gain_unit}" for m in own if m.gain_unit and not m.in_percent}
 
 
 def write_trials_table(store: Store, study: StudyRecord, path: Path) -> int:
@@ -93,9 +106,7 @@ def write_trials_table(store: Store, study: StudyRecord, path: Path) -> int:
     suffix = path.suffix.lower()
     if suffix in SEPARATORS:
         with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, delimiter=SEPARATORS[suffix], restval="")
-            writer.writeheader()
-            writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
+            write_csv(columns, rows, file, SEPARATORS[suffix])
     elif suffix == ".parquet":
         _write_parquet(columns, rows, path)
     else:
@@ -103,6 +114,22 @@ def write_trials_table(store: Store, study: StudyRecord, path: Path) -> int:
             f"{path.name} has no suffix that says what to write; use .csv, .tsv or .parquet"
         )
     return len(rows)
+
+
+def write_csv(
+    columns: Sequence[str], rows: Iterable[Row], file: TextIO, separator: str = ","
+) -> None:
+    """Write rows as CSV, with a header.
+
+    Args:
+        columns: in their order.
+        rows: values by column; a missing one is an empty cell.
+        file: open for text, without translation of line ends.
+        separator: of cells.
+    """
+    writer = csv.DictWriter(file, columns, delimiter=separator, restval="")
+    writer.writeheader()
+    writer.writerows({name: _as_text(value) for name, value in row.items()} for row in rows)
 
 
 def _write_parquet(columns: Sequence[str], rows: Sequence[Row], path: Path) -> None:
@@ -174,12 +201,18 @@ def _stages_or_block(place: Place, stages: int) -> Iterable[str]:
     return (f"s{stage}" for stage in range(first, last + 1))
 
 
-def _choice_columns(choices: Sequence[Mapping[str, str]], stages: int) -> list[str]:
-    """The columns of all choices, in the order of the network."""
-    places = {column.rpartition(".")[0] for choice in choices for column in choice}
+def choice_columns(choices: Iterable[Mapping[str, str]], stages: int) -> list[str]:
+    """The columns of all choices, in the order of the network.
+
+    Args:
+        choices: of architectures, by column.
+        stages: of the backbone; each has columns, whether anything was chosen there or not.
+    """
+    columns = {column for choice in choices for column in choice}
+    places = {column.rpartition(".")[0] for column in columns}
     places |= {f"s{stage}" for stage in range(1, stages + 1)}
     ordered = sorted(places, key=_position_in_network)
-    names = ["own"] if any(column.endswith(".own") for c in choices for column in c) else []
+    names = ["own"] if any(column.endswith(".own") for column in columns) else []
     names += ["attention", "position", "ratio"]
     return [f"{place}.{name}" for place in ordered for name in names]
 

@@ -143,8 +143,18 @@
     return axis.visible && axis.ticktext ? axis.ticktext[index] : index;
   }
 
+  function axisTitle(axis, letter) {
+    return axis && axis.visible !== false && axis.title && axis.title.text
+      && !axis.title.text.startsWith("Click to enter") ? axis.title.text : letter;
+  }
+
+  function trialNumber(value) { return Number.isInteger(value) ? value : ""; }
+
+  // The header names the axes with their units; a column without any value is left out.
   function csvRows(graph) {
-    var table = [["series", "x", "y", "z", "error", "trial", "label"]];
+    var whole = graph._fullLayout;
+    var table = [["series", axisTitle(whole.xaxis, "x"), axisTitle(whole.yaxis, "y"), "z", "error",
+      "trial", "label"]];
     graph.data.forEach(function (trace, index) {
       var drawn = graph._fullData[index] || trace;
       var name = trace.name || "";
@@ -165,11 +175,16 @@
       xs.forEach(function (x, index) {
         if (x === null && ys[index] === null) { return; }
         table.push([name, drawn.base ? item(drawn.base, index) : x, ys[index], drawn.base ? x : "",
-          error ? values(error.array)[index] : "", item(trace.customdata, index),
+          error ? values(error.array)[index] : "", trialNumber(item(trace.customdata, index)),
           item(trace.hovertext || trace.text, index)]);
       });
     });
-    return table;
+    var filled = table[0].map(function (_, column) {
+      return table.some(function (row, index) {
+        return index > 0 && row[column] !== "" && row[column] !== undefined && row[column] !== null;
+      });
+    });
+    return table.map(function (row) { return row.filter(function (_, column) { return filled[column]; }); });
   }
 
   function download(name, text) {
@@ -180,7 +195,18 @@
     window.setTimeout(function () { URL.revokeObjectURL(link.href); }, 1000);
   }
 
+  // The server writes the rows of trials, for the filters in the address of this page.
+  function saveTrials(button) {
+    var link = document.createElement("a");
+    link.href = button.dataset.href + (button.dataset.href.includes("?") ? "" : window.location.search);
+    link.download = "";
+    document.body.appendChild(link);
+    link.click();
+    link.remove();
+  }
+
   function save(button) {
+    if (button.dataset.save === "trials") { saveTrials(button); return; }
     var graph = button.closest(".plot").querySelector(".js-plotly-plot");
     if (!graph || !window.Plotly) { return; }
     var name = "attentune-" + button.dataset.name, kind = button.dataset.save;

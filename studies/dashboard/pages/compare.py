@@ -8,9 +8,11 @@ from dash import dcc, html
 from ...figures.pareto import pareto_figure
 from ...text import formatting
 from ...text.metric_format import MetricFormat
+from ..address import Address
 from ..components import Component, figure_slot, section, table, text_slot
 from ..context import PageContext, study_names
 from ..study_state import StudyState
+from .trials import CSV_PATH
 
 FIGURE_HEIGHT = 420
 FIGURE_PREFIX = "study-"
@@ -31,7 +33,14 @@ def page(context: PageContext) -> Component:
                 section(
                     state.study.name,
                     state.study.backbone,
-                    figure_slot(f"{FIGURE_PREFIX}{index}", FIGURE_HEIGHT, label=state.study.name),
+                    figure_slot(
+                        f"{FIGURE_PREFIX}{index}",
+                        FIGURE_HEIGHT,
+                        label=state.study.name,
+                        trials_csv=context.base.address_of(
+                            CSV_PATH + Address(study=state.study.name).query
+                        ),
+                    ),
                 )
                 for index, state in enumerate(states)
             ],

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import plotly.graph_objects as go
 
 from ...analysis.attention_effects import AttentionEffects
-from ...figures.heatmap import heatmap_figure
+from ...figures.base import fade_unselected
+from ...figures.heatmap import fade_cells, heatmap_figure
 from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
 from ...figures.reduction_ratios import ratios_figure
 from ...figures.themes import Theme
 from ...objectives import Objective
 from ...text import captions
-from ..components import Component, figure_slot, section, waiting_figure
+from ..address import Address
+from ..components import Component, figure_slot, remark, section, text_slot, waiting_figure
 from ..context import PageContext
+
+SELECTING = (
+    "The effects are estimated from all trials. A click on a cell, a marker or a bar sets the "
+    "filters of what it stands for, on every page; what does not pass the filters is faded here."
+)
 
 
 def page(context: PageContext) -> Component:
     """The page without its figures."""
     height = 90 + 62 * (len(context.state.analysis.insertions.attentions) + 1)
     return [
+        text_slot("passing"),
         section(
             "Effect by attention and stage",
             captions.EFFECTS_BY_STAGE,
+            remark(SELECTING),
             figure_slot("stages", height),
         ),
         section(
@@ -60,26 +69,62 @@ def _figure(
     return draw(effects, context.state.study.metric, context.theme)
 
 
+def is_selected(address: Address, levels: Mapping[str, str]) -> bool:
+    """Whether something with these levels of factors passes the filters of insertions.
+
+    Args:
+        address: has the filters.
+        levels: by factor: attention, position, stage or ratio.
+    """
+    return all(
+        not getattr(address, factor) or level in getattr(address, factor)
+        for factor, level in levels.items()
+    )
+
+
+def _heatmap(context: PageContext, table: str, column_factor: str) -> go.Figure:
+    address = context.address
+
+    def passes(attention: str, column: str) -> bool:
+        return is_selected(address, {"attention": attention, column_factor: column})
+
+    def draw(effects: AttentionEffects, metric: Objective, theme: Theme) -> go.Figure:
+        figure = heatmap_figure(getattr(effects, table), metric, theme)
+        return fade_cells(figure, passes, theme) if address.filtered else figure
+
+    return _figure(context, draw)
+
+
+def _faded(context: PageContext, figure: go.Figure) -> go.Figure:
+    """The figure, with what does not pass the filters faded."""
+    if not context.address.filtered:
+        return figure
+    return fade_unselected(figure, lambda levels: is_selected(context.address, levels))
+
+
 def stages(context: PageContext) -> go.Figure:
     """Effects by attention and stage."""
-    return _figure(context, lambda effects, *style: heatmap_figure(effects.by_stage, *style))
+    return _heatmap(context, "by_stage", "stage")
 
 
 def positions(context: PageContext) -> go.Figure:
     """Effects by attention and position."""
-    return _figure(context, lambda effects, *style: heatmap_figure(effects.by_position, *style))
+    return _heatmap(context, "by_position", "position")
 
 
 def main_effects(context: PageContext) -> go.Figure:
     """Main effects with intervals."""
-    return _figure(context, lambda effects, *style: main_effects_figure(effects.main, *style))
+    figure = _figure(context, lambda effects, *style: main_effects_figure(effects.main, *style))
+    return _faded(context, figure)
 
 
 def importances(context: PageContext) -> go.Figure:
     """Importances of the stages."""
-    return _figure(context, lambda effects, _, theme: importances_figure(effects.shares, theme))
+    figure = _figure(context, lambda effects, _, theme: importances_figure(effects.shares, theme))
+    return _faded(context, figure)
 
 
 def ratios(context: PageContext) -> go.Figure:
     """Effects by reduction ratio."""
-    return _figure(context, lambda effects, *style: ratios_figure(effects.by_ratio, *style))
+    figure = _figure(context, lambda effects, *style: ratios_figure(effects.by_ratio, *style))
+    return _faded(context, figure)

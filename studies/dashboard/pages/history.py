@@ -34,7 +34,9 @@ from ..components import (
 )
 from ..context import PageContext
 from ..study_state import StudyState
+from .trials import CSV_PATH
 
+ALL_TRIALS = "Filters do not apply to it: all trials count."
 MAX_CURVES = 120
 """The last trials whose learning curves are drawn, beside the front and the baselines."""
 MAX_BARS = 400
@@ -50,30 +52,32 @@ MAX_RUNNING = 3
 """Running trials that the status line names."""
 
 
-def page(_: PageContext) -> Component:
+def page(context: PageContext) -> Component:
     """The page without its figures."""
     return [
         text_slot("budget"),
+        text_slot("passing"),
         section(
             "Hypervolume",
-            captions.HYPERVOLUME,
+            f"{captions.HYPERVOLUME} {ALL_TRIALS}",
             figure_slot("hypervolume", 320),
             figure_slot("hypervolume-time", 320),
         ),
         section(
             "Expected gain of more trials",
-            captions.EXPECTED_GAIN,
+            f"{captions.EXPECTED_GAIN} {ALL_TRIALS}",
             text_slot("expected-gain-sentence"),
             figure_slot("expected-gain", 320),
         ),
         section(
             "Timeline by worker",
-            f"The last {MAX_BARS} trials.",
-            figure_slot("timeline", 320),
+            f"The last {MAX_BARS} trials that pass the filters. A click on a bar opens the card of "
+            "its trial.",
+            figure_slot("timeline", 320, trials_csv=context.base.address_of(CSV_PATH)),
         ),
         section(
             "Learning curves",
-            captions.LEARNING_CURVES,
+            f"{captions.LEARNING_CURVES} A click on a curve opens the card of its trial.",
             figure_slot("learning-curves", 430),
         ),
         section(
@@ -118,7 +122,7 @@ def timeline(context: PageContext) -> go.Figure:
     """Trials by worker."""
     trials = context.state.trials
     return timeline_figure(
-        trials.rows(MAX_BARS),
+        _passing_rows(context)[-MAX_BARS:],
         trials.table.workers,
         trials.table.texts,
         context.theme,
@@ -126,12 +130,18 @@ def timeline(context: PageContext) -> go.Figure:
     )
 
 
+def _passing_rows(context: PageContext) -> npt.NDArray[Any]:
+    """The rows of the trials that pass the filters."""
+    rows = context.state.trials.rows()
+    return rows[context.state.analysis.matching_trials(context.address, rows)]
+
+
 def learning_curves(context: PageContext) -> go.Figure:
     """Learning curves of the front, the baselines and the last trials."""
     state = context.state
     findings = state.analysis.findings(context.address, context.cost)
     numbers = {n for s in (*findings.front, *findings.baselines) for n in s.numbers}
-    numbers |= {int(number) for number in state.trials.rows(MAX_CURVES)["number"]}
+    numbers |= {int(number) for number in _passing_rows(context)[-MAX_CURVES:]["number"]}
     trials = state.records.trials(sorted(numbers))
     epochs = state.records.epochs([trial.number for trial in trials])
     figure = learning_curves_figure(findings, trials, epochs, context.theme)
@@ -198,7 +208,9 @@ def _time_left(state: StudyState, planned: int | None, ended: npt.NDArray[Any]) 
 
 def failures(context: PageContext) -> Component:
     """Failures by kind, with their messages; and the architectures that limits rejected."""
-    groups = group_failures(context.state.records.failed_trials())
+    passing = set(_passing_rows(context)["number"].tolist())
+    failed = context.state.records.failed_trials()
+    groups = group_failures([trial for trial in failed if trial.number in passing])
     rejections = context.state.records.rejections()
     if not groups and not rejections:
         return remark("None.")

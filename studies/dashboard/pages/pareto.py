@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import plotly.graph_objects as go
 from dash import dcc, html
 
@@ -25,6 +23,8 @@ from ..components import (
     tiles,
 )
 from ..context import PageContext
+from .filter_controls import choice, controls_bar, filter_controls
+from .trials import CSV_PATH
 
 MAX_FRONT_ROWS = 40
 """Architectures of the front that the table shows, beside the baselines."""
@@ -32,12 +32,14 @@ MAX_FRONT_ROWS = 40
 
 def page(context: PageContext) -> Component:
     """The page without its figures."""
+    trials_csv = context.base.address_of(CSV_PATH)
     return [
         text_slot("summary"),
+        text_slot("passing"),
         section(
             f"{context.state.study.metric.heading} against cost",
             f"{captions.MARKERS} Select a marker, or a row of the table below, to see its trial.",
-            figure_slot("pareto", 480),
+            figure_slot("pareto", 480, trials_csv=trials_csv),
             text_slot("drawn"),
         ),
         section(
@@ -49,7 +51,7 @@ def page(context: PageContext) -> Component:
         section(
             "Three objectives at once",
             "The colour is the third objective, which the controls at the top select.",
-            figure_slot("three-objectives", 480),
+            figure_slot("three-objectives", 480, trials_csv=trials_csv),
         ),
     ]
 
@@ -59,39 +61,16 @@ def controls(context: PageContext) -> Component:
     analysis, address = context.state.analysis, context.address
     costs = [{"label": cost.title, "value": cost.key} for cost in analysis.costs]
     scales = [{"label": "linear", "value": 0}, {"label": "logarithmic", "value": 1}]
-    index = analysis.insertions
-    options = [dict(insertion.options).get("r") for insertion in index.insertions]
-    ratios = [str(ratio) for ratio in sorted({r for r in options if isinstance(r, int)})]
-    positions = list(dict.fromkeys(insertion.position for insertion in index.insertions))
-    stages = [f"s{stage}" for stage in range(1, analysis.stages + 1)]
-    return html.Div(
+    return controls_bar(
+        "Axes and filters",
         [
-            _choice("Cost", "cost", costs, context.cost.key),
-            _choice("Third objective", "third", costs, context.third.key),
-            _choice("Cost axis", "log", scales, int(address.log)),
-            _choice("Colour by", "colour", list(COLOURINGS), address.colour),
-            _filter("Attention", "attention", index.attentions, address.attention),
-            _filter("Position", "position", positions, address.position),
-            _filter("Stage", "stage", stages, address.stage),
-            _filter("Ratio", "ratio", ratios, address.ratio),
+            choice("Cost", "cost", costs, context.cost.key),
+            choice("Third objective", "third", costs, context.third.key),
+            choice("Cost axis", "log", scales, int(address.log)),
+            choice("Colour by", "colour", list(COLOURINGS), address.colour),
+            *filter_controls(context),
         ],
-        className="controls",
-        role="group",
-        **{"aria-label": "Axes and filters"},
     )
-
-
-def _choice(label: str, name: str, options: list[Any], value: Any) -> Component:
-    dropdown = dcc.Dropdown(options, value, id={"control": name}, clearable=False, searchable=False)
-    return html.Label([label, dropdown])
-
-
-def _filter(label: str, name: str, options: list[str], values: tuple[str, ...]) -> Component:
-    known = list(dict.fromkeys([*options, *values]))
-    dropdown = dcc.Dropdown(
-        known, list(values), id={"control": name}, multi=True, placeholder="all"
-    )
-    return html.Label([label, dropdown])
 
 
 def pareto(context: PageContext) -> go.Figure:

@@ -158,6 +158,7 @@ def wait_for_figures(page: Any) -> None:
 FIGURES = ["/", "/effects", "/history", "/compare"]
 """Pages whose figures are drawn without weights and without a confirmation."""
 MESSAGES = {
+    "/trials": "1 to 11 of 11 trials",
     "/attention-maps": "are missing in",
     "/confirmation": "Nothing has been confirmed yet",
     "/predictions": "has recorded no metrics besides its accuracy",
@@ -426,7 +427,7 @@ def test_a_figure_is_saved_with_its_data(writer, browser):
         page.goto(address)
         wait_for_figures(page)
         for kind, begins in (
-            ("CSV", b"\xef\xbb\xbfseries,x,y"),
+            ("CSV", b"number,architecture,key,seed,"),
             ("SVG", b"<svg"),
             ("PNG", b"\x89PNG"),
         ):
@@ -436,6 +437,11 @@ def test_a_figure_is_saved_with_its_data(writer, browser):
             assert saved.startswith(begins)
             if kind == "CSV":
                 assert b"resnet18" in saved
+                assert b"s4.attention" in saved
+        page.goto(f"{address}/history")
+        wait_for_figures(page)
+        head = saved_data(page, "learning-curves").partition(b"\n")[0].strip()
+        assert head == b"\xef\xbb\xbfseries,Epoch,Validation accuracy (%),trial,label"
 
 
 @pytest.mark.timeout(240)
