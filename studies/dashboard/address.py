@@ -50,7 +50,7 @@ class Address:
             the values of each; empty: all.
         state: filter: trials in one of these states; empty: all.
         search: filter: trials with all of these words; None: all.
-        ranges: filter: trials in all of these ranges; `filters.ValueRange` reads them.
+        ranges: filter: trials in all of these ranges; `filters.TrialRange` reads them.
         trial: the number of the selected trial.
         first, second: numbers of trials whose architectures are compared; None: the defaults.
         sort: the column by which trials are sorted, after a `-` if downwards; None: the best first.

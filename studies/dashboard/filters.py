@@ -32,7 +32,7 @@ MIN_KEY_LENGTH = 4
 
 
 @dataclass(frozen=True)
-class ValueRange:
+class TrialRange:
     """A filter of one number of a trial.
 
     Attributes:
@@ -45,7 +45,7 @@ class ValueRange:
     high: float
 
     @classmethod
-    def of(cls, text: str) -> ValueRange | None:
+    def of(cls, text: str) -> TrialRange | None:
         """The range of a text `KEY:LOW:HIGH`, in which an end may be empty; None for another."""
         key, *ends = text.rsplit(":", 2)
         if len(ends) != 2 or not key:
@@ -63,9 +63,9 @@ class ValueRange:
         return ":".join((self.key, *ends))
 
 
-def read_ranges(address: Address) -> Iterator[ValueRange]:
+def read_ranges(address: Address) -> Iterator[TrialRange]:
     """The ranges of an address, without those that make no sense."""
-    ranges = map(ValueRange.of, address.ranges)
+    ranges = map(TrialRange.of, address.ranges)
     return (each for each in ranges if each is not None)
 
 

@@ -10,7 +10,7 @@ from ...records import STATES
 from ...text import formatting
 from ..components import Component
 from ..context import PageContext
-from ..filters import ValueRange, read_ranges
+from ..filters import TrialRange, read_ranges
 from ..trial_columns import TrialColumns
 
 SEARCH_DELAY_SECONDS = 0.4
@@ -85,7 +85,7 @@ def passing(context: PageContext) -> Component:
     links: list[Component] = []
     columns = TrialColumns(context).all
     for each in read_ranges(address):
-        rest = [text for text in address.ranges if ValueRange.of(text) != each]
+        rest = [text for text in address.ranges if TrialRange.of(text) != each]
         title = columns[each.key].title if each.key in columns else each.key
         link = dcc.Link(
             f"{title} {_range_text(each)} ×",
@@ -108,7 +108,7 @@ def passing(context: PageContext) -> Component:
     )
 
 
-def _range_text(each: ValueRange) -> str:
+def _range_text(each: TrialRange) -> str:
     if each.low == float("-inf"):
         return f"up to {each.high:.4g}"
     if each.high == float("inf"):

@@ -8,7 +8,7 @@ import pytest
 from attentune.runners.results import Costs, Failure, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.address import Address
-from attentune.studies.dashboard.filters import ValueRange
+from attentune.studies.dashboard.filters import TrialRange
 from attentune.studies.dashboard.study_state import StudyState
 
 TEXTS = (
@@ -82,13 +82,13 @@ def test_ranges_are_in_the_unit_of_a_lower_is_better_metric(store, reader):
 
 @pytest.mark.parametrize("text", ["params:1:2", "params::2.5", "s3:a:1:"])
 def test_the_text_of_a_range_is_read_again(text):
-    assert ValueRange.of(text).text == text
+    assert TrialRange.of(text).text == text
 
 
 @pytest.mark.parametrize("text", ["", "params", "params:1", ":1:2", "params:nan:1", "a:b:c"])
 def test_a_text_that_is_no_range_is_none(text):
-    assert ValueRange.of(text) is None
+    assert TrialRange.of(text) is None
 
 
 def test_a_range_without_ends_is_infinite():
-    assert ValueRange.of("params::") == ValueRange("params", -math.inf, math.inf)
+    assert TrialRange.of("params::") == TrialRange("params", -math.inf, math.inf)
