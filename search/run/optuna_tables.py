@@ -194,21 +194,22 @@ def foreign_study_error(name: str, advice: str) -> StudyError:
     )
 
 
-def check_name_is_free(store: Store, name: str) -> None:
+def check_name_is_free(store: Store, name: str, tables: OptunaTables | None = None) -> None:
     """Check that a new study does not meet an Optuna study of its name.
 
     Args:
         store: the database, which has no study of attentune of that name.
         name: of the new study.
+        tables: of Optuna in that database; None: they are opened.
 
     Raises:
         StudyError: there is one. If it is what is left of a removed study, `attentune rm` removes
             it; the user's own is never touched.
     """
-    tables = OptunaTables(store)
+    optuna_tables = tables or OptunaTables(store)
 
     def check() -> None:
-        with tables.begin("read") as storage:
+        with optuna_tables.begin("read") as storage:
             study = find_study(storage, name)
             if study is None:
                 return

@@ -3,7 +3,8 @@
     attentune.artifacts/
         study-0123abcd/             `StudyRecord.folder`, random
             trial-00007/            `TrialRecord.number`
-        study-0123abcd.removed      the study is being removed from the database that it names
+        study-0123abcd.removed      the study is being removed from the database that it names, or
+                                    is just being added to it by `db copy`
 
 A database may come from somebody else, so what it says is checked before it becomes a path: only
 names of this form are accepted, and a path that leads out of the folder is refused.
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ...errors import MissingStorageError, StoreError
-from ...files import sync_file, sync_folder
+from ...files import make_folder, sync_file, sync_folder
 from ..records import StudyRecord
 
 ARTIFACTS = "attentune.artifacts"
@@ -92,17 +93,30 @@ class ArtifactFolders:
             sync_file(marker)
             sync_folder(self.root)
 
+    def announce_copy(self, study: StudyRecord) -> None:
+        """Record that a study is about to be added, so that its folder does not outlast a failure.
+
+        It is called in the transaction that adds the study, before its folder gets its name.
+        """
+        self.of_study(study)
+        make_folder(self.root)
+        marker = self._marker(study.folder)
+        marker.write_text(self._database, "utf-8")
+        sync_file(marker)
+        sync_folder(self.root)
+
     def remove(self, study: StudyRecord) -> None:
         """Delete the folder of a study that has been removed from the database."""
         self.of_study(study)
         self._delete(study.folder)
 
     def finish_removals(self, read_studies: Callable[[], Iterable[StudyRecord]]) -> None:
-        """Delete the folders of studies whose removal was interrupted.
+        """Delete the folders of studies whose removal, or whose addition, was interrupted.
 
         Args:
-            read_studies: reads the studies of the database, if that is necessary. If one of them
-                was announced for removal, the removal did not take place.
+            read_studies: reads the studies of the database, if that is necessary, and waits for
+                those that are just being added. If one of them was announced for removal, the
+                removal did not take place.
         """
         markers = [m for m in self.root.glob(f"study-*{_REMOVED}") if self._is_ours(m)]
         folders_in_use = {study.folder for study in read_studies()} if markers else set()

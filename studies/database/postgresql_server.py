@@ -75,7 +75,8 @@ class PostgresqlServer:
 
     Attributes:
         engine: opens connections. One that was lost while it was idle is replaced when it is used.
-        name, shown: the URL without password.
+        name: the URL without password; it identifies the database.
+        shown: the same as a user writes it.
         artifacts_parent: the folder that holds the folder of artifacts.
         clock: an SQL expression for seconds since 1970.
     """
@@ -83,7 +84,8 @@ class PostgresqlServer:
     clock = "extract(epoch from clock_timestamp())"
 
     def __init__(self, url: URL) -> None:
-        self.name = self.shown = url.render_as_string(hide_password=True)
+        self.name = url.render_as_string(hide_password=True)
+        self.shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
         self.engine = _engine(url)
         # The server may be on another machine. A program may change its folder later.
         self.artifacts_parent = Path.cwd()

@@ -86,7 +86,7 @@ class Store:
         store = cls(Database.open(target, create=create, read_only=read_only))
         try:
             if not read_only:
-                store.artifact_folders.finish_removals(store.studies.read_all)
+                store.artifact_folders.finish_removals(store.studies.read_all_added)
         except BaseException:
             store.close()
             raise

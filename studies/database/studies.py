@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from ... import __version__
@@ -75,7 +75,7 @@ class StudyRepository:
             "config": dict(config),
             "seed": seed,
             # The folder is random, because artifacts of a deleted database may still be there.
-            "folder": f"study-{secrets.token_hex(4)}",
+            "folder": new_folder_name(),
             "created_at": datetime.now(UTC),
             "version": __version__,
             "spent_seconds": 0.0,
@@ -127,6 +127,13 @@ class StudyRepository:
     def read_all(self) -> list[StudyRecord]:
         """All studies, oldest first."""
         with self._database.begin("read") as connection:
+            return _read_all(connection)
+
+    def read_all_added(self) -> list[StudyRecord]:
+        """All studies, those included whose transactions have not ended yet; it waits for them."""
+        with self._database.begin("write") as connection:  # SQLite has one writer at a time.
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"lock table {StudyRow.__tablename__} in share mode"))
             return _read_all(connection)
 
     def summarize(self) -> list[StudySummary]:
@@ -222,6 +229,11 @@ class StudyRepository:
             f"the study {name!r} exists already in {self._database.shown}; continue it with "
             f"`attentune resume {shlex.quote(name)}`, or choose another name."
         )
+
+
+def new_folder_name() -> str:
+    """A name for the folder of a study that no other study has."""
+    return f"study-{secrets.token_hex(4)}"
 
 
 def _read_all(connection: Connection) -> list[StudyRecord]:

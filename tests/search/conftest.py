@@ -166,8 +166,8 @@ class EpochHook(Callback):
 class Bench:
     """A database with studies on `test_resnet` that are run by `FormulaPool`s."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store = Store.open(folder / "bench.db", create=True)
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        self.store = Store.open(database or folder / "bench.db", create=True)
         self.pool = FormulaPool()
 
     def config(self, **fields: Any) -> StudyConfig:

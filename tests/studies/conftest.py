@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,43 +11,20 @@ from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.database.store import Store
 from attentune.studies.records import SEARCH, StudyRecord
+from postgresql_servers import DATABASES, new_database
 
-POSTGRES = os.environ.get("ATTENTUNE_TEST_POSTGRES")
 ENVIRONMENT = {"device": "cpu (test)", "torch": "2.13.0", "attentune commit": "0123456789ab"}
 MACS = 1_820_000_000
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param(
-            "postgres",
-            marks=pytest.mark.skipif(not POSTGRES, reason="ATTENTUNE_TEST_POSTGRES is not set"),
-        ),
-    ]
-)
+@pytest.fixture(params=DATABASES)
 def target(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """Where a new database can be made: a path, or a PostgreSQL URL with a schema of its own."""
     monkeypatch.chdir(tmp_path)
-    if request.param == "sqlite":
-        yield str(tmp_path / "attentune.db")
-        return
-    import sqlalchemy
-
-    assert POSTGRES
-    url = sqlalchemy.make_url(POSTGRES).set(drivername="postgresql+psycopg")
-    engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
-    schema = f"test_{secrets.token_hex(6)}"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"create schema {schema}")
-    yield url.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(
-        hide_password=False
-    )
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"drop schema {schema} cascade")
-    engine.dispose()
+    with new_database(request.param, tmp_path) as target:
+        yield target
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
+import optuna
+import pytest
 from attentune.studies.database.store import Store
 from command_line import attentune
+from postgresql_servers import DATABASES, needs_postgres, new_database
 
 
 def make(database, studies):
@@ -61,3 +65,58 @@ def test_commands_leave_one_file(finished, tmp_path):
     for words in commands:
         attentune(*words, cwd=tmp_path, check=None)
         assert not list(tmp_path.glob("attentune.db-*")), words
+
+
+@pytest.mark.parametrize("kind", DATABASES)
+def test_a_copied_study_is_shown_exported_and_loaded_with_optuna(finished, tmp_path, kind):
+    source = finished / "attentune.db"
+    with new_database(kind, tmp_path, "copy") as target:
+        done = attentune("db", "copy", str(source), target, "first", cwd=tmp_path)
+        assert re.search(
+            r"Copied 'first': 9 trials, \d+ rows in all tables, 18 files \([\d.]+ MiB\); counts "
+            r"and sums are equal\.\n.* has the copies, and \S+attentune\.artifacts their files",
+            done.stdout,
+        )
+        shown = [
+            attentune("show", "first", "--json", "--db", database, cwd=tmp_path).stdout
+            for database in (str(source), target)
+        ]
+        assert shown[0] == shown[1]
+        words = ("export", "first", "--pick", "0", "-o", "model", "--db", target)
+        attentune(*words, cwd=tmp_path)
+        assert (tmp_path / "model" / "model.safetensors").exists()
+        url = target if "://" in target else f"sqlite:///{target}"
+        assert len(optuna.load_study(study_name="first", storage=url).trials) == 9
+
+
+def test_copies_are_told_to_programs(tmp_path):
+    make(tmp_path / "attentune.db", ["a", "b"])
+    done = attentune("db", "copy", "attentune.db", "new.db", "--json", cwd=tmp_path)
+    copied = json.loads(done.stdout)
+    assert copied["target"] == str(tmp_path / "new.db")
+    assert [study["study"] for study in copied["studies"]] == ["a", "b"]
+    assert copied["studies"][0] == {"study": "a", "trials": 0, "rows": 1, "files": 0, "bytes": 0}
+
+
+def test_a_refused_copy_makes_no_database(tmp_path):
+    make(tmp_path / "attentune.db", ["a"])
+    done = attentune("db", "copy", "attentune.db", "new.db", "b", cwd=tmp_path, check=1)
+    assert "there is no study 'b'" in done.stderr
+    done = attentune("db", "copy", "nothing.db", "new.db", cwd=tmp_path, check=1)
+    assert "there is no database" in done.stderr
+    done = attentune("db", "copy", "attentune.db", "attentune.db", cwd=tmp_path, check=2)
+    assert "cannot be copied to itself" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["attentune.db"]
+
+
+@needs_postgres
+def test_no_message_about_copies_holds_a_password(tmp_path):
+    make(tmp_path / "attentune.db", ["a"])
+    with new_database("postgres", tmp_path) as database:
+        url = database.replace("attentune@", "attentune:geheim@")
+        assert "geheim" in url
+        missing = url.replace("/postgres?", "/nothing?")
+        for words in (("attentune.db", url), (url, "b.db", "b"), (url, url), (missing, "b.db")):
+            done = attentune("db", "copy", *words, cwd=tmp_path, check=None)
+            assert "geheim" not in done.stdout + done.stderr
+            assert "***" in done.stdout + done.stderr
