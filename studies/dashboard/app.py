@@ -41,6 +41,7 @@ from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guarded_dash import PROBLEM_ID, GuardedDash
 from .missing import describe_unknown_values, missing_database, missing_study
+from .model_download import MODEL_PATH, respond_with_model
 from .pages import (
     alternatives,
     attention_maps,
@@ -49,6 +50,7 @@ from .pages import (
     effects,
     filter_controls,
     history,
+    next_steps,
     pareto,
     predictions,
     trials,
@@ -107,6 +109,7 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "main-effects": effects.main_effects,
     "importances": effects.importances,
     "ratios": effects.ratios,
+    "best-so-far": history.best_so_far,
     "hypervolume": history.hypervolume,
     "hypervolume-time": history.hypervolume_over_time,
     "expected-gain": history.expected_gain,
@@ -121,6 +124,8 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
 """By name. The figures of the page `compare` are not listed; their names end with an index."""
 TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "summary": pareto.summary,
+    "next-steps": next_steps.next_steps,
+    "stopping": history.stopping,
     "passing": filter_controls.passing,
     "trials": trials.trials,
     "drawn": pareto.drawn,
@@ -178,6 +183,11 @@ def make_app(
         trials.CSV_PATH,
         view_func=lambda: respond_with_trials(states, request.query_string.decode()),
         endpoint="trials-csv",
+    )
+    app.server.add_url_rule(
+        MODEL_PATH,
+        view_func=lambda: respond_with_model(states, request.query_string.decode()),
+        endpoint="model",
     )
     _add_refresh(app, states)
     _add_pages(app, states)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..analysis.analyse import infer_images
 from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
+from ..analysis.best_so_far import BestSoFar, find_best_so_far
 from ..analysis.findings import Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.pareto import comparison_errors, find_front, find_knee
@@ -205,6 +206,14 @@ class LiveAnalysis:
                 study.further_metrics,
                 self.metrics,
             )
+
+    @property
+    def best_so_far(self) -> BestSoFar:
+        """The best result as the search proceeded."""
+        return self._cache.get("best so far", self._best_so_far, "ended")
+
+    def _best_so_far(self) -> BestSoFar:
+        return find_best_so_far(self._trials.rows(), self.architectures)
 
     @property
     def metrics(self) -> Mapping[int, Mapping[str, float]]:

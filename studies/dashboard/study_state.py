@@ -21,6 +21,8 @@ from ..outputs.judged_images import read_study_warnings, read_validation_images
 from ..records import StudyRecord
 from ..text.chance import chance_and_reason
 from ..text.expected_gain import expected_gain_sentence
+from ..text.next_step import NextStep, StudyStatus, next_steps
+from ..text.stopping import stopping_sentence
 from ..text.summary import caveat, summary_sentence
 from .background import BackgroundProcess
 from .background_analysis import BackgroundAnalysis
@@ -78,6 +80,23 @@ class StudyState:
     def expected_gain(self) -> str | None:
         """What more trials are expected to add, in one sentence; None without a forecast."""
         return expected_gain_sentence(self.records.config, self.analysis.findings())
+
+    def stopping(self) -> str:
+        """Whether more trials are worth their time, in words."""
+        return stopping_sentence(self.records.config, self.analysis.findings())
+
+    def next_steps(self) -> list[NextStep]:
+        """The commands that help next."""
+        status = StudyStatus(
+            self.study.name,
+            self.store.name,
+            self.records.config,
+            self._findings(),
+            self.confirmation.value,
+            self.trials.has_coordinator,
+            self.records.spent_seconds(),
+        )
+        return list(next_steps(status))
 
     def summary(self) -> tuple[str, str | None]:
         """The summary of the study in one sentence, and its caveat."""

@@ -27,6 +27,11 @@ HYPERVOLUME = (
     "both directions), and from the costs of the bare backbone to their limits or to the highest "
     "of the space. All results are as estimated now."
 )
+BEST_SO_FAR = (
+    "The best architecture that was complete by then, by its estimate as it is now, and the "
+    "results of the trials as they were measured. A result within the band could come from the "
+    "best architecture too: it is one standard deviation of a single trial wide on each side."
+)
 EXPECTED_GAIN = (
     "What the next trials were expected to add to the result of the recommended architecture, "
     "simulated from the model of the study, ± one standard deviation."

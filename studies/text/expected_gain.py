@@ -29,7 +29,9 @@ def expected_gain_sentence(config: StoredConfig, findings: Findings) -> str | No
         sentence = f"After {formatting.plural(latest.after, 'trial')}, {sentence}"
     plan = config.plan_if_readable
     if plan is not None and is_too_little(plan, latest, findings.metric):
-        sentence += f", less than {_threshold(plan, findings.metric)}: the search has converged"
+        sentence += (
+            f", less than {threshold_clause(plan, findings.metric)}: the search has converged"
+        )
     return f"{sentence}."
 
 
@@ -48,7 +50,7 @@ def converged_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective)
         metric: that the search is for.
     """
     clause = forecast_clause(expected, metric)
-    return f"The search has converged: {clause}, less than {_threshold(plan, metric)}."
+    return f"The search has converged: {clause}, less than {threshold_clause(plan, metric)}."
 
 
 def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objective) -> str:
@@ -63,7 +65,7 @@ def end_of_plan_sentence(plan: RunPlan, expected: ExpectedGain, metric: Objectiv
         return converged_sentence(plan, expected, metric)
     return (
         f"All {plan.trials} trials of the plan have ended before the search has converged: "
-        f"{forecast_clause(expected, metric)}, at least {_threshold(plan, metric)}."
+        f"{forecast_clause(expected, metric)}, at least {threshold_clause(plan, metric)}."
     )
 
 
@@ -96,7 +98,8 @@ def _min_gain(plan: RunPlan, metric: Objective) -> float:
     return plan.min_gain if form.is_own and not form.in_percent else plan.min_gain / 100
 
 
-def _threshold(plan: RunPlan, metric: Objective) -> str:
+def threshold_clause(plan: RunPlan, metric: Objective) -> str:
+    """The expected gain below which a search of this plan has converged, in words."""
     form = MetricFormat(metric)
     if form.is_own:
         return f"the {form.with_unit(f'{plan.min_gain:g}')} of --min-gain"

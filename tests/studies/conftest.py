@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from attentune.runners.results import Costs, EpochReport, TrialResult
 from attentune.spaces.architecture import parse
+from attentune.studies.dashboard import live_trials
 from attentune.studies.database.store import Store
 from attentune.studies.records import SEARCH, StudyRecord
 from postgresql_servers import DATABASES, new_database
@@ -30,6 +31,14 @@ def target(
 @pytest.fixture
 def store(target: str) -> Iterator[Store]:
     with Store.open(target, create=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def reader(store: Store, target: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """Another connection, whose states read the database whenever they are asked to."""
+    monkeypatch.setattr(live_trials, "REFRESH_SECONDS", 0.0)
+    with Store.open(target, read_only=True) as opened:
         yield opened
 
 

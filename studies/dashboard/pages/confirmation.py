@@ -20,6 +20,7 @@ from ..components import (
     waiting_figure,
 )
 from ..context import PageContext
+from .next_steps import next_steps
 
 EMPTY_HEIGHT = 60
 """Pixels of the figure while there is no confirmation."""
@@ -51,7 +52,7 @@ def conclusion_text(context: PageContext) -> Component:
     if confirmation is None:
         return [
             html.P("Nothing has been confirmed yet. What the search found is a hypothesis."),
-            remark(f"Test it with: attentune confirm {context.state.study.name}"),
+            next_steps(context),
         ]
     chance = chance_line(confirmation.images, "test", confirmation.metric)
     return [

@@ -15,6 +15,7 @@ from dash import html
 
 from ...analysis.analyse import group_failures
 from ...analysis.trial_table import COMPLETE, PRUNED, RUNNING
+from ...figures.best_so_far import best_so_far_figure
 from ...figures.expected_gain import expected_gain_figure
 from ...figures.hypervolume import hypervolume_figure
 from ...figures.learning_curves import learning_curves_figure
@@ -27,6 +28,7 @@ from ..components import (
     figure_slot,
     remark,
     section,
+    sentence,
     table,
     text_slot,
     tiles,
@@ -56,7 +58,14 @@ def page(context: PageContext) -> Component:
     """The page without its figures."""
     return [
         text_slot("budget"),
+        text_slot("next-steps"),
         text_slot("passing"),
+        section(
+            "Best so far: should I stop?",
+            captions.BEST_SO_FAR,
+            text_slot("stopping"),
+            figure_slot("best-so-far", 340, trials_csv=context.base.address_of(CSV_PATH)),
+        ),
         section(
             "Hypervolume",
             f"{captions.HYPERVOLUME} {ALL_TRIALS}",
@@ -86,6 +95,29 @@ def page(context: PageContext) -> Component:
             text_slot("failures"),
         ),
     ]
+
+
+def stopping(context: PageContext) -> Component:
+    """Whether more trials are worth their time."""
+    return sentence(context.state.stopping())
+
+
+def best_so_far(context: PageContext) -> go.Figure:
+    """The best result so far, with the results of the trials that pass the filters."""
+    state = context.state
+    history = state.analysis.best_so_far
+    rows = state.trials.rows()
+    rows = rows[np.argsort(rows["number"], kind="stable")]
+    rows = rows[np.searchsorted(rows["number"], history.numbers)]
+    texts = state.analysis.filtered_study.texts
+    figure = best_so_far_figure(
+        history,
+        [texts[index] for index in rows["architecture"]],
+        state.study.metric,
+        context.theme,
+        drawn=state.analysis.matching_trials(context.address, rows),
+    )
+    return figure.update_layout(uirevision=str(state.study.id))
 
 
 def hypervolume(context: PageContext) -> go.Figure:

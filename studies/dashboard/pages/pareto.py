@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 from dash import dcc, html
 
 from ...analysis.findings import ArchitectureSummary, Findings
+from ...analysis.trial_table import FAILED, PRUNED
 from ...figures.colouring import COLOURINGS
+from ...figures.early_ends import MAX_EARLY_ENDS, add_early_ends
 from ...figures.pareto import pareto_figure, three_objectives_figure
 from ...text import captions, formatting
 from ...text.metric_format import MetricFormat, objective_value
@@ -23,6 +29,7 @@ from ..components import (
     tiles,
 )
 from ..context import PageContext
+from ..live_analysis import TRAINING_TIME
 from .filter_controls import choice, controls_bar, filter_controls
 from .trials import CSV_PATH
 
@@ -35,6 +42,7 @@ def page(context: PageContext) -> Component:
     trials_csv = context.base.address_of(CSV_PATH)
     return [
         text_slot("summary"),
+        text_slot("next-steps"),
         text_slot("passing"),
         section(
             f"{context.state.study.metric.heading} against cost",
@@ -84,7 +92,27 @@ def pareto(context: PageContext) -> go.Figure:
         log=address.log,
         selected=address.trial,
     )
+    _add_early_ends(figure, context)
     return figure.update_layout(uirevision=f"{state.study.id} {cost.key} {address.log}")
+
+
+def _early_ends(context: PageContext) -> npt.NDArray[Any]:
+    """The rows of the pruned and failed trials that pass the filters."""
+    rows = context.state.trials.rows()
+    rows = rows[np.isin(rows["state"], (PRUNED, FAILED))]
+    return rows[context.state.analysis.matching_trials(context.address, rows)]
+
+
+def _add_early_ends(figure: go.Figure, context: PageContext) -> None:
+    """Add pruned and failed trials; not over the training time, which they did not need in full."""
+    analysis, cost = context.state.analysis, context.cost
+    if not figure.data or cost == TRAINING_TIME:
+        return
+    findings = analysis.findings(context.address, cost)
+    lowest = min(summary.score for summary in findings.architectures)
+    texts = analysis.filtered_study.texts
+    arguments = (_early_ends(context), texts, cost, context.state.study.metric, context.theme)
+    add_early_ends(figure, *arguments, lowest=lowest)
 
 
 def three_objectives(context: PageContext) -> go.Figure:
@@ -150,6 +178,32 @@ def _key_numbers(context: PageContext, findings: Findings) -> list[tuple[str, st
 
 
 def drawn(context: PageContext) -> Component:
+    """How many of all architectures and of the trials that ended early the figure shows."""
+    return [_drawn_architectures(context), _drawn_early_ends(context)]
+
+
+def _drawn_early_ends(context: PageContext) -> Component:
+    rows = _early_ends(context)
+    if not len(rows) or context.cost == TRAINING_TIME:
+        return None
+    unknown = int(np.isnan(rows[context.cost.key]).sum())
+    counts = [(rows["state"] == state).sum() for state in (PRUNED, FAILED)]
+    words = [
+        f"{formatting.integer(int(count))} {word}"
+        for count, word in zip(counts, ("pruned", "failed"), strict=True)
+        if count
+    ]
+    noun = "trial" if len(rows) == 1 else "trials"
+    text = f"{formatting.enumeration(words)} {noun}: pruned ones with the result of their last "
+    text += "epoch, at the lower edge if that is below all others; failed ones at the edge."
+    if unknown:
+        text += f" {formatting.integer(unknown)} of them ended before this cost was known."
+    if max(counts) > MAX_EARLY_ENDS:
+        text += f" The last {MAX_EARLY_ENDS} of each are drawn."
+    return remark(text)
+
+
+def _drawn_architectures(context: PageContext) -> Component:
     """How many of all architectures the figure shows; nothing if it shows all."""
     analysis, address = context.state.analysis, context.address
     total = formatting.plural(len(analysis.architectures), "architecture")

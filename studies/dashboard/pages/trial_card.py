@@ -16,8 +16,10 @@ from ...objectives import OBJECTIVES
 from ...records import TrialRecord
 from ...text import formatting
 from ...text.metric_format import MetricFormat
+from ..address import Address
 from ..components import GRAPH_CONFIG, Component, copyable_text, remark, table
 from ..context import PageContext
+from ..model_download import MODEL_PATH
 from .predictions import metrics_table
 
 MAX_MESSAGE_LENGTH = 2000
@@ -72,7 +74,7 @@ def trial_card(context: PageContext) -> Component:
             html.H3("Seeds"),
             _seeds(trials, form),
             html.H3("Export this model"),
-            copyable_text(export_command(context, trial), "the command"),
+            *_export(context, trial),
             html.H3("Environment"),
             _environment(context, trial),
         ],
@@ -166,6 +168,19 @@ def _seeds(trials: Sequence[TrialRecord], form: MetricFormat) -> Component:
         for trial in trials
     ]
     return table([">trial", ">seed", "state", ">epochs", f">{form.metric.noun}"], rows)
+
+
+def _export(context: PageContext, trial: TrialRecord) -> list[Component]:
+    """The command that exports the model, and a link to it."""
+    if trial.state != "complete":
+        return [remark("Only complete trials can be exported.")]
+    query = Address(study=context.state.study.name, trial=trial.number).query
+    link = html.A(
+        "Download the model",
+        href=context.base.address_of(MODEL_PATH + query),
+        title="The files of the export as a .zip; it takes some seconds",
+    )
+    return [copyable_text(export_command(context, trial), "the command"), html.P(link)]
 
 
 def export_command(context: PageContext, trial: TrialRecord) -> str:
