@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 from ..figures.colouring import COLOURINGS, Colouring
+from ..figures.learning_curves import CURVE_TITLES, CurveKind
 
 LIST_FIELDS = ("attention", "position", "stage", "ratio", "state", "ranges", "columns", "compared")
 TEXT_FIELDS = ("study", "cost", "third", "search", "sort")
@@ -28,7 +29,7 @@ MAX_PAGE_DIGITS = 6
 def unread_values(query: str | None) -> list[str]:
     """The parts of a query string that no address has, such as `colour=red`."""
     read = parse_qs(Address.from_query(query).query.lstrip("?"))
-    defaults = {"log": "0", "colour": Address.colour, "page": "1"}
+    defaults = {"log": "0", "colour": Address.colour, "curve": Address.curve, "page": "1"}
     return [
         f"{key}={values[-1]}"
         for key, values in parse_qs((query or "").lstrip("?")).items()
@@ -46,6 +47,7 @@ class Address:
         third: the key of the third objective; None: the cost after the first.
         log: whether the axis of the cost is logarithmic.
         colour: what markers are coloured by.
+        curve: what learning curves show of each epoch.
         attention, position, stage, ratio: filters: architectures with an insertion that has one of
             the values of each; empty: all.
         state: filter: trials in one of these states; empty: all.
@@ -64,6 +66,7 @@ class Address:
     third: str | None = None
     log: bool = False
     colour: Colouring = "attention"
+    curve: CurveKind = "metric"
     attention: tuple[str, ...] = ()
     position: tuple[str, ...] = ()
     stage: tuple[str, ...] = ()
@@ -91,6 +94,8 @@ class Address:
         state["log"] = values.get("log") == "1"
         if values.get("colour") in COLOURINGS:
             state["colour"] = values["colour"]
+        if values.get("curve") in CURVE_TITLES:
+            state["curve"] = values["curve"]
         for name in LIST_FIELDS:
             if value := values.get(QUERY_KEYS.get(name, name)):
                 state[name] = tuple(item for item in value.split(SEPARATOR) if item)

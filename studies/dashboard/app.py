@@ -51,6 +51,7 @@ from .pages import (
     filter_controls,
     history,
     next_steps,
+    pair,
     pareto,
     predictions,
     trials,
@@ -86,12 +87,13 @@ PAGES: dict[str, DashboardPage] = {
     "/": DashboardPage("Pareto front", pareto.page, pareto.controls, has_card=True),
     "/trials": DashboardPage("Trials", trials.page, trials.controls, has_card=True),
     "/effects": DashboardPage("Effects", effects.page, filter_controls.controls, has_card=True),
-    "/history": DashboardPage("History", history.page, filter_controls.controls, has_card=True),
+    "/history": DashboardPage("History", history.page, history.controls, has_card=True),
+    "/pair": DashboardPage("Two architectures", pair.page, pair.controls),
     "/attention-maps": DashboardPage(
         "Inside the network", attention_maps.page, attention_maps.controls
     ),
     "/predictions": DashboardPage("Predictions", predictions.page, predictions.controls),
-    "/compare": DashboardPage("Compare", compare.page, compare.controls),
+    "/compare": DashboardPage("Studies", compare.page, compare.controls),
     "/confirmation": DashboardPage("Confirmation", confirmation.page),
 }
 FORMER_PATHS = {
@@ -115,6 +117,8 @@ FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "expected-gain": history.expected_gain,
     "timeline": history.timeline,
     "learning-curves": history.learning_curves,
+    "pair-seeds": pair.seeds,
+    "pair-curves": pair.curves,
     "channels": attention_maps.channels,
     "locations": attention_maps.locations,
     "confirmation": confirmation.gains,
@@ -138,6 +142,11 @@ TEXTS: dict[str, Callable[[PageContext], Component]] = {
     "metrics": predictions.metrics,
     "classes": predictions.classes,
     "calibration-error": predictions.calibration_error,
+    "pair-summary": pair.summary,
+    "pair-choices": pair.choices,
+    "pair-values": pair.values,
+    "pair-seed-table": pair.seed_table,
+    "pair-images": pair.images,
     "studies": compare.studies,
     "conclusion": confirmation.conclusion_text,
     "warnings": warnings.warnings,
@@ -436,6 +445,9 @@ def _add_address(app: Dash, states: StudyStates) -> None:
             changes["cost"] = None
         if changes.get("third") == default.third.key and not changes.get("cost"):
             changes["third"] = None
+        for name, number in zip(pair.NAMES, pair.chosen_numbers(default), strict=True):
+            if getattr(current, name) is None and changes.get(name) == number:
+                changes[name] = None
         if "columns" in changes and changes["columns"] == TrialColumns(default).default:
             changes["columns"] = []
         changed = current.with_changes(changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...spaces.architecture import Architecture
 from ..analysis.attention_effects import AttentionEffects, estimate_attention_effects
 from ..analysis.hypervolume import (
     DRAWS,
@@ -17,6 +18,9 @@ from .background import BackgroundProcess
 from .cache import VersionedCache
 from .live_analysis import LiveAnalysis
 from .live_trials import LiveTrials
+
+ERROR_DRAWS = 1000
+"""Draws from the posterior from which the error of a difference follows, to 2 %."""
 
 
 class BackgroundAnalysis:
@@ -59,6 +63,21 @@ class BackgroundAnalysis:
             tried = tried_architectures(self._trials.table.rows, index.count)
             histories = table.model.histories
         return estimate_attention_effects(table.model, histories, index, tried, bare)
+
+    def difference_error(self, first: Architecture, second: Architecture) -> float | None:
+        """The standard error of the difference of two estimated scores; None while it is computed.
+
+        Args:
+            first, second: architectures of the study with a complete trial.
+        """
+        name = ("difference", first.key, second.key)
+        return self._cache.get_in_background(name, lambda: self._find_error(first, second))
+
+    def _find_error(self, first: Architecture, second: Architecture) -> float:
+        with self._cache.lock:
+            model = self._analysis.architectures.model
+        draws = model.draw_accuracies([first, second], ERROR_DRAWS)
+        return float((draws[:, 0] - draws[:, 1]).std())
 
     @property
     def hypervolume_history(self) -> tuple[HypervolumeStep, ...] | None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from ..figures.colouring import Colouring
+from ..figures.learning_curves import CurveKind
 from .address import MAX_TRIAL_DIGITS
 
 MAX_TEXT_LENGTH = 2**14
@@ -57,6 +58,7 @@ CONTROL_TYPES: dict[str, Any] = {
     "third": Text | None,
     "log": Literal[0, 1],
     "colour": Colouring,
+    "curve": CurveKind,
     "attention": Texts | None,
     "position": Texts | None,
     "stage": Texts | None,
@@ -67,6 +69,8 @@ CONTROL_TYPES: dict[str, Any] = {
     "columns": Texts | None,
     "compared": Texts | None,
     "trial": TrialNumber | None,
+    "first": TrialNumber | None,
+    "second": TrialNumber | None,
 }
 """The type of every control's value, by the control's name."""
 

@@ -13,7 +13,7 @@ from ..analysis.analyse import infer_images
 from ..analysis.architecture_table import ArchitectureTable
 from ..analysis.best import find_best
 from ..analysis.best_so_far import BestSoFar, find_best_so_far
-from ..analysis.findings import Findings
+from ..analysis.findings import ArchitectureSummary, Findings
 from ..analysis.insertion_index import InsertionIndex
 from ..analysis.pareto import comparison_errors, find_front, find_knee
 from ..objectives import OBJECTIVES, SCORE, Objective, objectives_of
@@ -159,6 +159,14 @@ class LiveAnalysis:
             stages=self.stages,
             images=infer_images(self._trials.study, known.values()),
         )
+
+    def summary_of(self, trial: int | None) -> ArchitectureSummary | None:
+        """The summary of the architecture of a complete trial; None if there is no such trial."""
+        with self._cache.lock:
+            index = self._index_of(trial)
+            if index is None:
+                return None
+            return self.architectures.summaries([index], [TRAINING_TIME.key])[0]
 
     def _index_of(self, trial: int | None) -> int | None:
         """The architecture of a complete trial; None if there is no such trial."""

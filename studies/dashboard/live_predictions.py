@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ..analysis.classification import Classification
-from ..outputs.trial_predictions import BareComparison, compare_with_bare, read_classification
+from ..outputs.trial_predictions import (
+    BareComparison,
+    compare_architectures,
+    compare_with_bare,
+    read_classification,
+)
 from ..records import TrialRecord
 from .cache import VersionedCache
 from .live_trials import LiveTrials
@@ -50,6 +56,22 @@ class LivePredictions:
         store, study = self._trials.store, self._trials.study
         compare = partial(compare_with_bare, store, study, trial, trials, MAX_IMAGES)
         return self._cache.get_in_background(name, compare)
+
+    def pair(
+        self, first: Sequence[TrialRecord], second: Sequence[TrialRecord]
+    ) -> BareComparison | None:
+        """Two architectures compared image by image; None while it is computed.
+
+        Args:
+            first, second: complete trials of either architecture.
+
+        Raises:
+            ComputationError: it cannot be computed.
+        """
+        numbers = tuple(tuple(t.number for t in trials) for trials in (first, second))
+        store, study = self._trials.store, self._trials.study
+        compare = partial(compare_architectures, store, study, first, second, MAX_IMAGES)
+        return self._cache.get_in_background(("pair", numbers), compare)
 
     def bare_of_same_seed(self, trial: TrialRecord) -> TrialRecord | None:
         """The complete bare trial with the role and the seed of a trial with attention."""

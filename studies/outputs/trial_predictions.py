@@ -58,7 +58,7 @@ class JudgedImage:
 
 @dataclass(frozen=True)
 class BareComparison:
-    """An architecture compared with the bare backbone, image by image.
+    """An architecture compared with the bare backbone, or with another one, image by image.
 
     Attributes:
         trial: one of the architecture.
@@ -156,12 +156,37 @@ def compare_with_bare(
     comparable = [t for t in trials if t.confirms == trial.confirms and t.alternative is None]
     complete = [t for t in comparable if t.state == "complete"]
     bare = {t.seed: t for t in complete if t.parsed.bare}
-    common = sorted((t for t in complete if t.key == trial.key and t.seed in bare), key=_seed)
-    if not common:
+    architecture = [t for t in complete if t.key == trial.key]
+    if not any(t.seed in bare for t in architecture):
         problem = "it has no complete trial with a seed of a complete bare trial yet."
         return replace(result, problem=problem)
+    compared = compare_architectures(store, study, architecture, list(bare.values()), max_images)
+    return replace(compared, trial=trial)
+
+
+def compare_architectures(
+    store: Store,
+    study: StudyRecord,
+    first: Sequence[TrialRecord],
+    second: Sequence[TrialRecord],
+    max_images: int,
+) -> BareComparison:
+    """Which images one architecture recognises and another does not, over the common seeds.
+
+    Args:
+        store: the database.
+        study: of the trials.
+        first, second: complete trials of either architecture, at least one of the first. An image
+            is fixed if only the first recognises it, and broken if only the second does.
+        max_images: that are shown of either kind.
+    """
+    others = {t.seed: t for t in second}
+    common = sorted((t for t in first if t.seed in others), key=_seed)
+    result = BareComparison(common[0] if common else first[0])
+    if not common:
+        return replace(result, problem="they have no complete trials with a common seed yet.")
     try:
-        loaded = {t.seed: _load_pair(store, study, t, bare[t.seed]) for t in common}
+        loaded = {t.seed: _load_pair(store, study, t, others[t.seed]) for t in common}
     except (DamagedFileError, StudyError) as error:
         return replace(result, problem=str(error))
     pairs = _of_same_images({seed: pair for seed, pair in loaded.items() if pair is not None})
@@ -174,7 +199,7 @@ def compare_with_bare(
     predictions = next(iter(pairs.values()))[0]
     data = _open_images(predictions)
     names = _class_names(store, study, data, predictions.num_classes)
-    gallery = _Gallery(comparison, data, trial.confirms, names)
+    gallery = _Gallery(comparison, data, result.trial.confirms, names)
     return replace(
         result,
         seeds=tuple(pairs),

@@ -83,6 +83,20 @@ def describe_comparison(comparison: ImageComparison, split: str) -> str:
     return f"{head} {images} and breaks {broken}, compared with the bare backbone."
 
 
+def describe_pair(comparison: ImageComparison) -> str:
+    """How many images only one of two architectures recognises, as a sentence."""
+    if comparison.pairs == 1:
+        first, second = integer(comparison.fixed_images), integer(comparison.broken_images)
+        head = "With one common seed"
+    else:
+        first, second = f"{comparison.mean_fixed:.1f}", f"{comparison.mean_broken:.1f}"
+        head = f"Over {plural(comparison.pairs, 'common seed')}, on average"
+    return (
+        f"{head} {first} of {integer(len(comparison))} validation images are recognised by the "
+        f"first only, and {second} by the second only."
+    )
+
+
 def describe_test(comparison: ImageComparison) -> str:
     """Whether chance could have made such a difference, by McNemar's test, as a sentence."""
     if not comparison.fixed_images + comparison.broken_images:

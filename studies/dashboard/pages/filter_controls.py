@@ -6,6 +6,7 @@ from typing import Any
 
 from dash import dcc, html
 
+from ...figures.learning_curves import CURVE_TITLES
 from ...records import STATES
 from ...text import formatting
 from ..components import Component
@@ -63,6 +64,13 @@ def choice(label: str, name: str, options: list[Any], value: Any) -> Component:
     """
     dropdown = dcc.Dropdown(options, value, id={"control": name}, clearable=False, searchable=False)
     return html.Label([label, dropdown])
+
+
+def curve_choice(context: PageContext) -> Component:
+    """The control of what learning curves show."""
+    options = [{"label": title, "value": kind} for kind, title in CURVE_TITLES.items()]
+    options[0]["label"] = context.state.study.metric.noun
+    return choice("Curves show", "curve", options, context.address.curve)
 
 
 def controls(context: PageContext) -> Component:

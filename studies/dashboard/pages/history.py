@@ -36,6 +36,7 @@ from ..components import (
 )
 from ..context import PageContext
 from ..study_state import StudyState
+from .filter_controls import controls_bar, curve_choice, filter_controls
 from .trials import CSV_PATH
 
 ALL_TRIALS = "Filters do not apply to it: all trials count."
@@ -120,6 +121,12 @@ def best_so_far(context: PageContext) -> go.Figure:
     return figure.update_layout(uirevision=str(state.study.id))
 
 
+def controls(context: PageContext) -> Component:
+    """The filters, and what the learning curves show."""
+    bar = [curve_choice(context), *filter_controls(context)]
+    return controls_bar("Curves and filters", bar)
+
+
 def hypervolume(context: PageContext) -> go.Figure:
     """Hypervolume over epochs."""
     return _hypervolume(context, over_time=False)
@@ -176,8 +183,9 @@ def learning_curves(context: PageContext) -> go.Figure:
     numbers |= {int(number) for number in _passing_rows(context)[-MAX_CURVES:]["number"]}
     trials = state.records.trials(sorted(numbers))
     epochs = state.records.epochs([trial.number for trial in trials])
-    figure = learning_curves_figure(findings, trials, epochs, context.theme)
-    return figure.update_layout(uirevision=str(state.study.id))
+    kind = context.address.curve
+    figure = learning_curves_figure(findings, trials, epochs, context.theme, kind=kind)
+    return figure.update_layout(uirevision=f"{state.study.id} {kind}")
 
 
 def budget(context: PageContext) -> Component:

@@ -133,8 +133,8 @@ def comparison_content(result: BareComparison) -> Component:
         remark(f"{formatting.plural(len(result.seeds), 'common seed')}: "
                f"{', '.join(map(str, result.seeds))}."),
         remark(result.problem) if result.problem else None,
-        *_gallery("Fixed", "good", result.fixed, comparison.fixed_images, comparison.pairs),
-        *_gallery("Broken", "bad", result.broken, comparison.broken_images, comparison.pairs),
+        *gallery("Fixed", "good", result.fixed, comparison.fixed_images, comparison.pairs),
+        *gallery("Broken", "bad", result.broken, comparison.broken_images, comparison.pairs),
     ]  # fmt: skip
 
 
@@ -142,25 +142,41 @@ def _as_sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-def _gallery(
-    title: str, kind: str, images: Sequence[JudgedImage], count: int, pairs: int
+def gallery(
+    title: str,
+    kind: str,
+    images: Sequence[JudgedImage],
+    count: int,
+    pairs: int,
+    judges: tuple[str, str] = ("attention", "bare"),
 ) -> list[Component]:
+    """Images that two architectures judge differently, with a heading.
+
+    Args:
+        title: of the heading.
+        kind: `good` or `bad`, for the colour.
+        images: those that are shown.
+        count: how many there are.
+        pairs: of networks.
+        judges: what the two architectures are called.
+    """
     shown = f", {len(images)} of them shown" if len(images) < count else ""
     heading = html.H3(f"{title}: {formatting.plural(count, 'image')}{shown}")
-    cards = [_image_card(image, kind, pairs) for image in images]
+    cards = [_image_card(image, kind, pairs, judges) for image in images]
     return [heading, html.Div(cards, className="gallery")] if cards else [heading]
 
 
-def _image_card(image: JudgedImage, kind: str, pairs: int) -> Component:
-    bare, attentive = ", ".join(image.bare), ", ".join(image.attentive)
-    text = f"Image {image.number}, class {image.label}: bare backbone {bare}, attention {attentive}"
+def _image_card(image: JudgedImage, kind: str, pairs: int, judges: tuple[str, str]) -> Component:
+    predictions = {judges[1]: ", ".join(image.bare), judges[0]: ", ".join(image.attentive)}
+    judged = ", ".join(f"{name} {classes}" for name, classes in predictions.items())
+    text = f"Image {image.number}, class {image.label}: {judged}"
     drawn = html.Div("no image", className="none")
     if image.url:
         drawn = html.Img(src=image.url, alt=text)
     lines = [
         html.B(image.label),
-        html.Span(["bare: ", bare]),
-        html.Span(["attention: ", attentive], className=kind),
+        html.Span([f"{judges[1]}: ", predictions[judges[1]]]),
+        html.Span([f"{judges[0]}: ", predictions[judges[0]]], className=kind),
     ]
     if pairs > 1:
         lines.append(html.Span(f"{image.pairs} of {pairs} seeds"))

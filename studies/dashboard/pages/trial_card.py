@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+import plotly.graph_objects as go
 from dash import dcc, html
 
 from ....spaces.architecture import OWN, Architecture, Insertion
 from ...analysis.analyse import reaches_stage
 from ...analysis.findings import ArchitectureSummary
-from ...figures.learning_curves import architecture_curves_figure
+from ...figures.learning_curves import architecture_curves_figure, losses_figure
 from ...figures.themes import Theme
 from ...objectives import OBJECTIVES
 from ...records import TrialRecord
@@ -48,7 +49,9 @@ def trial_card(context: PageContext) -> Component:
     numbers, bare = [t.number for t in trials], state.trials.bare_numbers()
     form = MetricFormat(state.study.metric)
     epochs = state.records.epochs([*bare, *numbers])
-    curves = architecture_curves_figure(numbers, bare, epochs, state.study.metric, context.theme)
+    drawn = {"bare backbone": bare, "this architecture": numbers}
+    curves = architecture_curves_figure(drawn, epochs, state.study.metric, context.theme)
+    losses = losses_figure([e for e in epochs if e.number == trial.number], context.theme)
     return html.Div(
         [
             close,
@@ -58,13 +61,17 @@ def trial_card(context: PageContext) -> Component:
             html.H3("Architecture"),
             copyable_text(trial.architecture, "the architecture"),
             html.H3("Learning curve"),
-            html.Div(
-                dcc.Graph(figure=curves, config=GRAPH_CONFIG),
-                role="figure",
-                **{"aria-label": "learning curve"},
-            ),
+            _graph(curves, "learning curve"),
+            html.H3("Training and validation loss"),
+            _graph(losses, "training and validation loss"),
             html.H3("Compared with the bare backbone"),
             _costs(summary, findings.bare, trial, form),
+            dcc.Link(
+                "Beside another architecture",
+                href=context.base.address_of(
+                    "/pair" + address.with_changes({"first": trial.number}).query
+                ),
+            ),
             html.H3("Metrics"),
             metrics_table(context, trial),
             dcc.Link(
@@ -82,6 +89,11 @@ def trial_card(context: PageContext) -> Component:
         role="complementary",
         **{"aria-label": f"Trial {trial.number}"},
     )
+
+
+def _graph(figure: go.Figure, label: str) -> Component:
+    graph = dcc.Graph(figure=figure, config=GRAPH_CONFIG)
+    return html.Div(graph, role="figure", **{"aria-label": label})
 
 
 def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) -> Component:

@@ -155,7 +155,7 @@ def wait_for_figures(page: Any) -> None:
     )
 
 
-FIGURES = ["/", "/effects", "/history", "/compare"]
+FIGURES = ["/", "/effects", "/history", "/pair", "/compare"]
 """Pages whose figures are drawn without weights and without a confirmation."""
 MESSAGES = {
     "/trials": "1 to 11 of 11 trials",

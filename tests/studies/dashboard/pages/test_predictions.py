@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from attentune.search.cli.metrics import print_metrics
 from attentune.studies.dashboard.address import Address
 from attentune.studies.dashboard.context import PageContext
+from attentune.studies.dashboard.pages import pair
 from attentune.studies.dashboard.pages import predictions as page
 from attentune.studies.dashboard.study_state import StudyState
 from attentune.studies.database.store import Store
@@ -118,3 +120,16 @@ def test_every_surface_shows_the_estimated_accuracy(store, study, capsys):
         accuracy = f"{100 * architecture['accuracy']:.1f} ±"
         assert accuracy in printed
         assert accuracy in html or not architecture["front"]
+
+
+def test_two_architectures_are_compared_image_by_image(store, study):
+    shown = context(store, "predicted")
+    state, shown = shown.state, replace(shown, address=Address(first=1))
+    first = state.records.trials(list(state.analysis.summary_of(1).numbers))
+    second = state.records.trials(list(state.analysis.findings().bare.numbers))
+    while state.predictions.pair(first, second) is None:
+        pass
+    content = words(pair.images(shown))
+    assert "validation images are recognised by the first only" in content
+    assert "Only the second is right" in content
+    assert content.count("data:image/png") == content.count('"Figcaption"') > 0
