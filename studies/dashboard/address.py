@@ -14,12 +14,18 @@ from urllib.parse import parse_qs, urlencode
 from ..figures.colouring import COLOURINGS, Colouring
 from ..figures.learning_curves import CURVE_TITLES, CurveKind
 
-LIST_FIELDS = ("attention", "position", "stage", "ratio", "state", "ranges", "columns", "compared")
+LIST_FIELDS = (
+    *("attention", "position", "stage", "ratio", "state", "ranges", "choices"),
+    *("columns", "compared"),
+)
 TEXT_FIELDS = ("study", "cost", "third", "search", "sort")
 TRIAL_FIELDS = ("trial", "first", "second")
 """The fields that hold the number of a trial."""
-FILTER_FIELDS = ("attention", "position", "stage", "ratio", "state", "search", "ranges")
-QUERY_KEYS = {"compared": "with", "ranges": "range"}
+FILTER_FIELDS = (
+    *("attention", "position", "stage", "ratio"),
+    *("state", "search", "ranges", "choices"),
+)
+QUERY_KEYS = {"compared": "with", "ranges": "range", "choices": "choice"}
 """The fields whose key in the query string is not their name."""
 SEPARATOR = "~"
 MAX_TRIAL_DIGITS = 9
@@ -53,6 +59,7 @@ class Address:
         state: filter: trials in one of these states; empty: all.
         search: filter: trials with all of these words; None: all.
         ranges: filter: trials in all of these ranges; `filters.TrialRange` reads them.
+        choices: filter: architectures with these choices; `filters.ChoiceFilter` reads them.
         trial: the number of the selected trial.
         first, second: numbers of trials whose architectures are compared; None: the defaults.
         sort: the column by which trials are sorted, after a `-` if downwards; None: the best first.
@@ -74,6 +81,7 @@ class Address:
     state: tuple[str, ...] = ()
     search: str | None = None
     ranges: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     trial: int | None = None
     first: int | None = None
     second: int | None = None

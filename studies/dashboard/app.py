@@ -58,6 +58,7 @@ from .pages import (
     warnings,
 )
 from .pages.trial_card import trial_card
+from .parallel_axes import drawn_rows, filters_of_box, parallel_axes
 from .selection import selection_of_click
 from .trial_columns import TrialColumns
 from .trials_csv import respond_with_trials
@@ -106,11 +107,13 @@ FORMER_PATHS = {
 FIGURES: dict[str, Callable[[PageContext], go.Figure]] = {
     "pareto": pareto.pareto,
     "three-objectives": pareto.three_objectives,
+    trials.PARALLEL: trials.parallel,
     "stages": effects.stages,
     "positions": effects.positions,
     "main-effects": effects.main_effects,
     "importances": effects.importances,
     "ratios": effects.ratios,
+    "slices": effects.slices,
     "best-so-far": history.best_so_far,
     "hypervolume": history.hypervolume,
     "hypervolume-time": history.hypervolume_over_time,
@@ -470,6 +473,22 @@ def _add_address(app: Dash, states: StudyStates) -> None:
             raise PreventUpdate
         changed = address.with_changes(changes).query
         return changed, changed if changes.keys() == {"trial"} else no_update
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("url", "search", allow_duplicate=True),
+        Input({"slot": "graph", "name": ALL}, "selectedData"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def brush(_: Sequence[Any], query: str) -> Any:
+        box = (ctx.triggered[0]["value"] or {}).get("range")
+        if not box or ctx.triggered_id["name"] != trials.PARALLEL:
+            raise PreventUpdate
+        context = states.context(query, LIGHT.name)
+        axes = parallel_axes(context, drawn_rows(context))
+        if not (changes := filters_of_box(axes, box, context.address)):
+            raise PreventUpdate
+        return context.address.with_changes(changes).query
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("url", "search", allow_duplicate=True),

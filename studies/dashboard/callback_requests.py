@@ -39,6 +39,19 @@ class _Click(BaseModel):
     points: Annotated[list[Point], Field(max_length=MAX_ITEMS)]
 
 
+Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
+class _Box(BaseModel):
+    """What Plotly reports of a box that was dragged over a figure; `range` has its ends."""
+
+    class Range(BaseModel):
+        x: Ends
+        y: Ends
+
+    range: Range | None = None
+
+
 PROPERTY_TYPES: dict[str, Any] = {
     "timer.n_intervals": int | None,
     "url.search": Text | None,
@@ -51,6 +64,7 @@ PROPERTY_TYPES: dict[str, Any] = {
     "written.data": Text | None,
     "study-picker.value": Text | None,
     "graph.clickData": _Click | None,
+    "graph.selectedData": _Box | None,
 }
 """The type of every input and state, by component and property; slots by their kind."""
 CONTROL_TYPES: dict[str, Any] = {

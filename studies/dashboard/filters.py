@@ -7,7 +7,9 @@ One insertion has to pass the filters of attention, position, stage and ratio to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,11 @@ from .address import MAX_TRIAL_DIGITS, Address
 Flags = npt.NDArray[np.bool_]
 ROW_KEYS = ("number", "seed", "epochs", *COST_KEYS, "seconds")
 """The numbers of a trial that are read from its row as they are."""
+_COMPARISON = re.compile(r"([a-z_]\w*)(<=?|>=?|=)(-?\d+(?:\.\d+)?)([kmg]?)", re.ASCII)
+_COMPARE: dict[str, Callable[[Floats, float], Any]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq
+}  # fmt: skip
+_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 MIN_KEY_LENGTH = 4
 """A word of a search with so many characters may be the beginning of an architecture's key."""
 
@@ -70,6 +77,35 @@ def read_ranges(address: Address) -> Iterator[TrialRange]:
 
 
 @dataclass(frozen=True)
+class ChoiceFilter:
+    """A filter of what architectures have chosen in one place.
+
+    Attributes:
+        column: such as `s3.attention`.
+        values: those that pass; an empty text is no choice.
+    """
+
+    column: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> ChoiceFilter | None:
+        """The filter of a text `COLUMN:VALUE|VALUE`; None for another."""
+        column, colon, values = text.partition(":")
+        return cls(column, tuple(values.split("|"))) if column and colon else None
+
+    @property
+    def text(self) -> str:
+        """What `of` reads."""
+        return f"{self.column}:{'|'.join(self.values)}"
+
+
+def read_choices(address: Address) -> Iterator[ChoiceFilter]:
+    """The filters of choices of an address, without those that make no sense."""
+    return (each for each in map(ChoiceFilter.of, address.choices) if each is not None)
+
+
+@dataclass(frozen=True)
 class FilteredStudy:
     """What filters need to know of a study.
 
@@ -79,6 +115,7 @@ class FilteredStudy:
         metric: that it searches for.
         further: the metrics that are objectives beside it.
         metrics: recorded metrics besides the accuracy by number of the trial.
+        choices: what each architecture has chosen, by column.
     """
 
     index: InsertionIndex
@@ -87,6 +124,7 @@ class FilteredStudy:
     metric: Objective
     further: Sequence[Objective]
     metrics: Mapping[int, Mapping[str, float]]
+    choices: Sequence[Mapping[str, str]] = ()
 
     def passing_trials(self, address: Address, rows: npt.NDArray[Any]) -> Flags:
         """(n,) whether each of the n trials passes all filters.
@@ -130,15 +168,32 @@ class FilteredStudy:
         known = {each.key: each for each in self.further}
         return MetricFormat(known.get(key) or objective_of(recorded_metric(key)))
 
+    def _key_of(self, name: str) -> str | None:
+        """The key of a number that a search names, in lower case; None if there is none."""
+        recorded = {key for each in self.metrics.values() for key in each}
+        names = {key.lower(): key for key in (*ROW_KEYS, *recorded)}
+        names |= {SCORE: SCORE, self.metric.key.lower(): SCORE, "latency": "latency_ms"}
+        return names.get(name)
+
     def _passing_architectures(self, address: Address) -> Flags:
-        """(architectures,) whether each passes the filters of insertions."""
-        if not (address.attention or address.position or address.stage or address.ratio):
-            return np.ones(len(self.texts), dtype=bool)
-        passed = self.index.having([_passes(i, address) for i in self.index.insertions])
-        return passed[: len(self.texts)]
+        """(architectures,) whether each passes the filters of insertions and choices."""
+        passed: Flags = np.ones(len(self.texts), dtype=bool)
+        if address.attention or address.position or address.stage or address.ratio:
+            having = self.index.having([_passes(i, address) for i in self.index.insertions])
+            passed = having[: len(self.texts)]
+        for each in read_choices(address):
+            passed &= [chosen.get(each.column, "") in each.values for chosen in self.choices]
+        return passed
 
     def _having_word(self, word: str, rows: npt.NDArray[Any]) -> Flags:
-        """(n,) whether a word is in the text, key, number or state of each trial."""
+        """(n,) whether a word is in the text, key, number or state of each trial.
+
+        A word such as `params<3M` or `seed>=2` compares a number.
+        """
+        if (compared := _COMPARISON.fullmatch(word)) and (key := self._key_of(compared[1])):
+            values, number = self.trial_values(key, rows), float(compared[3])
+            number *= _FACTORS[compared[4]]
+            return np.asarray(_COMPARE[compared[2]](values, number))
         is_key = len(word) >= MIN_KEY_LENGTH
         pairs = zip(self.texts, self.keys, strict=True)
         matches = [word in text.lower() or (is_key and key.startswith(word)) for text, key in pairs]

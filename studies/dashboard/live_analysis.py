@@ -20,6 +20,7 @@ from ..objectives import OBJECTIVES, SCORE, Objective, objectives_of
 from .address import Address
 from .cache import VersionedCache
 from .filters import FilteredStudy
+from .live_choices import LiveChoices
 from .live_trials import LiveTrials
 
 MAX_MARKERS = 500
@@ -41,8 +42,8 @@ class LiveAnalysis:
     any thread.
     """
 
-    def __init__(self, trials: LiveTrials, cache: VersionedCache) -> None:
-        self._trials, self._cache = trials, cache
+    def __init__(self, trials: LiveTrials, choices: LiveChoices, cache: VersionedCache) -> None:
+        self._trials, self._choices, self._cache = trials, choices, cache
         self._insertions: InsertionIndex | None = None
         self.objectives = objectives_of(trials.study.objectives)
 
@@ -199,11 +200,14 @@ class LiveAnalysis:
         if not address.filtered:
             return np.ones(len(rows), dtype=bool)
         with self._cache.lock:
-            return self.filtered_study.passing_trials(address, rows)
+            return self._filtered(bool(address.choices)).passing_trials(address, rows)
 
     @property
     def filtered_study(self) -> FilteredStudy:
-        """What filters need to know of the study."""
+        """What filters need to know of the study, without the choices."""
+        return self._filtered(with_choices=False)
+
+    def _filtered(self, with_choices: bool) -> FilteredStudy:
         with self._cache.lock:
             table, study = self._trials.table, self._trials.study
             return FilteredStudy(
@@ -213,6 +217,7 @@ class LiveAnalysis:
                 study.metric,
                 study.further_metrics,
                 self.metrics,
+                self._choices.read(self.stages)[1] if with_choices else (),
             )
 
     @property

@@ -59,8 +59,8 @@ class StudyState:
         self._cache = cache = VersionedCache()
         self.trials = LiveTrials(store, study, cache)
         self.records = StudyRecords(self.trials, cache)
-        self.analysis = LiveAnalysis(self.trials, cache)
         self.choices = LiveChoices(self.trials, cache)
+        self.analysis = LiveAnalysis(self.trials, self.choices, cache)
         self.background = BackgroundAnalysis(
             self.trials, self.analysis, cache, process or BackgroundProcess()
         )

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import plotly.graph_objects as go
 
 from ...analysis.attention_effects import AttentionEffects
+from ...analysis.slices import find_slices
+from ...analysis.trial_table import COMPLETE
 from ...figures.base import fade_unselected
 from ...figures.heatmap import fade_cells, heatmap_figure
 from ...figures.importances import importances_figure
 from ...figures.main_effects import main_effects_figure
 from ...figures.reduction_ratios import ratios_figure
+from ...figures.slices import slices_figure
 from ...figures.themes import Theme
 from ...objectives import Objective
 from ...text import captions
 from ..address import Address
 from ..components import Component, figure_slot, remark, section, text_slot, waiting_figure
 from ..context import PageContext
+from .trials import CSV_PATH
 
 SELECTING = (
     "The effects are estimated from all trials. A click on a cell, a marker or a bar sets the "
@@ -55,6 +60,13 @@ def page(context: PageContext) -> Component:
             "Reduction ratios",
             captions.RATIOS,
             figure_slot("ratios", 380),
+        ),
+        section(
+            "The trials behind the means",
+            "The results of complete trials that pass the filters, as measured, by what they have "
+            "in each stage; other stages may have any attention. The bar is the mean, the dashed "
+            "line the bare backbone. A click on a marker opens the card of its trial.",
+            figure_slot("slices", 440, wide=True, trials_csv=context.base.address_of(CSV_PATH)),
         ),
     ]
 
@@ -128,3 +140,21 @@ def ratios(context: PageContext) -> go.Figure:
     """Effects by reduction ratio."""
     figure = _figure(context, lambda effects, *style: ratios_figure(effects.by_ratio, *style))
     return _faded(context, figure)
+
+
+def slices(context: PageContext) -> go.Figure:
+    """The trials by stage, attention and ratio."""
+    state = context.state
+    rows = state.trials.rows()
+    rows = rows[(rows["state"] == COMPLETE) & ~np.isnan(rows["score"])]
+    rows = rows[state.analysis.matching_trials(context.address, rows)]
+    _, choices = state.choices.read(state.analysis.stages)
+    texts = state.analysis.filtered_study.texts
+    bare = state.analysis.findings().bare
+    return slices_figure(
+        find_slices(rows, choices, state.analysis.stages),
+        {int(row["number"]): texts[row["architecture"]] for row in rows},
+        state.study.metric,
+        context.theme,
+        bare=None if bare is None else bare.score,
+    ).update_layout(uirevision=str(state.study.id))

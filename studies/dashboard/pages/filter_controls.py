@@ -11,7 +11,7 @@ from ...records import STATES
 from ...text import formatting
 from ..components import Component
 from ..context import PageContext
-from ..filters import TrialRange, read_ranges
+from ..filters import ChoiceFilter, TrialRange, read_choices, read_ranges
 from ..trial_columns import TrialColumns
 
 SEARCH_DELAY_SECONDS = 0.4
@@ -99,6 +99,16 @@ def passing(context: PageContext) -> Component:
             f"{title} {_range_text(each)} ×",
             href=address.with_changes({"ranges": rest}).query or "?",
             title="Remove this range",
+            className="tag",
+        )
+        links += [" ", link]
+    for choice_filter in read_choices(address):
+        remaining = [t for t in address.choices if ChoiceFilter.of(t) != choice_filter]
+        values = ", ".join(value or "none" for value in choice_filter.values)
+        link = dcc.Link(
+            f"{choice_filter.column}: {values} ×",
+            href=address.with_changes({"choices": remaining}).query or "?",
+            title="Remove this choice",
             className="tag",
         )
         links += [" ", link]

@@ -9,21 +9,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+import plotly.graph_objects as go
 from dash import dcc, html
 
+from ...figures.parallel_coordinates import parallel_coordinates_figure
 from ...text import formatting
-from ..components import Component, remark, section, text_slot
+from ..components import Component, figure_slot, remark, section, text_slot
 from ..context import PageContext
+from ..parallel_axes import MAX_LINES, drawn_rows, parallel_axes
 from ..trial_columns import TrialColumn, TrialColumns
 from .filter_controls import choice, controls_bar, filter_controls
 
 TRIALS_PER_PAGE = 50
 CSV_PATH = "/trials.csv"
+PARALLEL = "parallel-coordinates"
+"""The name of the figure."""
 BEST_FIRST = ""
 """The value of the control that sorts, if the address has no order."""
 
 
-def page(_: PageContext) -> Component:
+def page(context: PageContext) -> Component:
     """The page without its table."""
     return [
         text_slot("passing"),
@@ -32,6 +38,21 @@ def page(_: PageContext) -> Component:
             "A title sorts by its column. The name of an architecture opens the card of its trial. "
             "Gains are those of the architecture, by the model of the study.",
             text_slot("trials"),
+        ),
+        section(
+            "Parallel coordinates",
+            "A line for each complete trial, the better its result, the more it stands out. A box "
+            "that is dragged over an axis filters by this part of it, on every page; words such as "
+            "params<3M in the search do the same. At most "
+            f"{formatting.integer(MAX_LINES)} lines are drawn: the best trials, and an even choice "
+            "of the others.",
+            figure_slot(
+                PARALLEL,
+                380,
+                wide=True,
+                label="parallel coordinates",
+                trials_csv=context.base.address_of(CSV_PATH),
+            ),
         ),
     ]
 
@@ -88,6 +109,19 @@ def trials(context: PageContext) -> Component:
         _table(context, columns.shown, shown),
         _page_links(context, number, pages, "below"),
     ]
+
+
+def parallel(context: PageContext) -> go.Figure:
+    """The parallel coordinates of complete trials."""
+    rows = drawn_rows(context)
+    axes = parallel_axes(context, rows)
+    ranks = np.argsort(np.argsort(rows["score"])) / max(1, len(rows) - 1)
+    return parallel_coordinates_figure(
+        [axis.with_brushes(context.address) for axis in axes],
+        context.state.analysis.matching_trials(context.address, rows),
+        ranks,
+        context.theme,
+    )
 
 
 def csv_link(context: PageContext, text: str) -> Component:

@@ -47,6 +47,13 @@ CASES = [
     ({"search": "3"}, [1, 2, 3, 4]),  # As a number, or in a text.
     ({"search": parse(TEXTS[3]).key[:6]}, [3]),
     ({"search": "9" * 30}, []),
+    ({"search": "params<1.002k se"}, [1]),
+    ({"search": "seed>=2"}, [2, 3, 4]),
+    ({"search": "accuracy>51.5"}, [2, 3]),
+    ({"search": "taste>1"}, []),
+    ({"choices": ("s3.attention:eca|cbam",)}, [1, 3]),
+    ({"choices": ("s3.attention:", "s1.attention:")}, [0]),
+    ({"choices": ("nothing",)}, [0, 1, 2, 3, 4]),
     ({"ranges": ("params:1001:1002",)}, [1, 2]),
     ({"ranges": ("score::51.5", "seed:1:")}, [1]),
     ({"ranges": ("nothing:0:1",)}, []),
