@@ -20,7 +20,7 @@ MAX_SLICES_PER_STAGE = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class ChoiceSlice:
     """The n complete trials with one choice in one stage; other stages may have any.
 
     Attributes:
@@ -45,7 +45,7 @@ class Slice:
 
 def find_slices(
     rows: npt.NDArray[Any], choices: Sequence[Mapping[str, str]], stages: int
-) -> list[Slice]:
+) -> list[ChoiceSlice]:
     """The slices of some trials, by stage, then in the order of the catalogue.
 
     A trial with two attentions in a stage is in two slices of it.
@@ -60,7 +60,7 @@ def find_slices(
     for row, architecture in enumerate(rows["architecture"].tolist()):
         rows_of[architecture].append(row)
     order = {name: place for place, name in enumerate((NO_ATTENTION, *ATTENTIONS))}
-    slices: list[Slice] = []
+    slices: list[ChoiceSlice] = []
     for stage in (f"s{number}" for number in range(1, stages + 1)):
         members: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for architecture, indices in rows_of.items():
@@ -72,7 +72,7 @@ def find_slices(
         ):
             chosen = rows[np.array(members[attention, ratio])]
             numbers, scores = np.asarray(chosen["number"]), np.asarray(chosen["score"])
-            slices.append(Slice(stage, attention, ratio, numbers, scores))
+            slices.append(ChoiceSlice(stage, attention, ratio, numbers, scores))
     return slices
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ..analysis.slices import NO_ATTENTION, Slice
+from ..analysis.slices import NO_ATTENTION, ChoiceSlice
 from ..objectives import Objective
 from ..text import formatting
 from ..text.metric_format import MetricFormat
@@ -22,7 +22,7 @@ SPREAD = 0.3
 
 
 def slices_figure(
-    slices: Sequence[Slice],
+    slices: Sequence[ChoiceSlice],
     architectures: Mapping[int, str],
     metric: Objective,
     theme: Theme = LIGHT,
@@ -82,7 +82,7 @@ def slices_figure(
     return figure.update_layout(margin={"t": 34, "b": 90}, legend={"y": -0.02})
 
 
-def _places(slices: Sequence[Slice]) -> tuple[list[float], dict[str, float]]:
+def _places(slices: Sequence[ChoiceSlice]) -> tuple[list[float], dict[str, float]]:
     """The place of each slice, with a gap between stages; and the middle of each stage."""
     places: list[float] = []
     by_stage: dict[str, list[float]] = {}
@@ -94,7 +94,7 @@ def _places(slices: Sequence[Slice]) -> tuple[list[float], dict[str, float]]:
 
 
 def _points(
-    group: Sequence[tuple[float, Slice]],
+    group: Sequence[tuple[float, ChoiceSlice]],
     step: int,
     architectures: Mapping[int, str],
     form: MetricFormat,
