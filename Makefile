@@ -1,5 +1,6 @@
 # make demo    install, search on embedded data, confirm the result, write a report: five minutes
 # make test    install, run the tests
+# make test-ray    install, run the tests that start a Ray cluster on this machine
 # make lint    install, check formatting, style, types, import directions, names
 # make docs    install, build the documentation into site/, with warnings as errors
 # make bench   install, run the benchmarks
@@ -15,7 +16,7 @@ SEED := 0
 # With Python's compiled files, the processes that tests and searches start begin sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow lint docs bench bench-demo chaos clean
+.PHONY: demo test test-ray test-slow lint docs bench bench-demo chaos clean
 .DELETE_ON_ERROR:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -39,6 +40,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# They share one cluster, so they run in one process.
+test-ray: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "ray and not slow"
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto -m slow

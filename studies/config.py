@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args
 
@@ -192,6 +193,17 @@ def _known_pool(name: str) -> str:
     return name
 
 
+def _ray_address(address: str) -> str:
+    if address.startswith("ray://"):
+        raise ValueError(
+            "Ray's client (ray://) is not used; run attentune on a node of the cluster, with "
+            "--ray-address auto"
+        )
+    if address not in ("auto", "local") and not re.fullmatch(r"\S+:\d{1,5}", address):
+        raise ValueError(f"must be auto, local or HOST:PORT, not {address!r}")
+    return address
+
+
 DEFAULT_MAX_WEIGHTS_MIB = 20 * 2**10
 """Disk space for the weights of a study, MiB, unless a user asks for another."""
 
@@ -245,7 +257,14 @@ class RunPlan(BaseModel):
         1, ge=1, le=MAX_COUNT, description="Trials that run at the same time on one GPU."
     )
     pool: Annotated[str, AfterValidator(_known_pool)] = Field(
-        "local", description="Where workers run; local: processes on this machine."
+        "local",
+        description="Where workers run; local: processes on this machine; ray: actors on the nodes "
+        "of a Ray cluster, one for each of its CPUs, or --workers-per-gpu for each of its GPUs.",
+    )
+    ray_address: Annotated[str, AfterValidator(_ray_address)] = Field(
+        "auto",
+        description="Ray cluster for --pool ray: auto for that of this machine, HOST:PORT of its "
+        "head node, or local to start one on this machine.",
     )
     device: str = Field("auto", description="Device: auto, cpu, cuda, cuda:1 or mps.")
     alternatives: bool = Field(

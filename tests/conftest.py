@@ -37,6 +37,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def ray_cluster(cache: Path):
+    """A Ray cluster on this machine; without Ray, the tests that need one are skipped.
+
+    Its one node stays; a test that adds nodes removes them.
+    """
+    pytest.importorskip("ray", reason="needs Ray: pip install 'attentune[ray]'")
+    from ray_clusters import nodes_here
+
+    with nodes_here() as cluster:
+        yield cluster
+
+
 @pytest.fixture(autouse=True)
 def _no_database_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATTENTUNE_DB", raising=False)

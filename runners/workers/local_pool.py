@@ -44,11 +44,15 @@ class LocalPool:
     Args:
         devices: the device of each worker; worker i trains on `devices[i]`.
         threads: how many threads each worker computes with on a CPU.
+        names: of the workers, for the record; None: w1, w2, ….
     """
 
-    def __init__(self, devices: Sequence[str], *, threads: int = 1) -> None:
+    def __init__(
+        self, devices: Sequence[str], *, threads: int = 1, names: Sequence[str] | None = None
+    ) -> None:
         self._threads = threads
-        self._workers = [self._spawn(f"w{i + 1}", device) for i, device in enumerate(devices)]
+        names = names or [f"w{number}" for number in range(1, len(devices) + 1)]
+        self._workers = list(map(self._spawn, names, devices))
 
     def _spawn(self, name: str, device: str) -> _Worker:
         from .worker import main
@@ -58,6 +62,19 @@ class LocalPool:
         process = start_process(main, *arguments, name=name, threads=self._threads)
         worker_end.close()
         return _Worker(name, device, process, coordinator_end)
+
+    @property
+    def size(self) -> int:
+        """The number of workers."""
+        return len(self._workers)
+
+    @property
+    def handles(self) -> list[Any]:
+        """What `multiprocessing.connection.wait` can wait for: one is ready if there is an event.
+
+        A worker that is replaced has others.
+        """
+        return [handle for w in self._workers for handle in (w.pipe, w.process.sentinel)]
 
     @property
     def idle(self) -> int:

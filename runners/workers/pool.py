@@ -6,13 +6,37 @@ values. `tests/runners/workers/test_pool.py` has the contract. This module impor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from ...errors import UsageError, did_you_mean
 from ..events import Decision, Event
 from ..results import Job
-from .local_pool import LocalPool
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """Which workers a pool is to have.
+
+    Attributes:
+        device: where they train: `cpu`, `cuda` for all GPUs, `cuda:1` for one of them, or `mps`.
+        workers: how many; None: one for each core, or `workers_per_gpu` for each GPU.
+        workers_per_gpu: that share one GPU.
+        ray_address: of the cluster, for a pool on Ray; see `RunPlan`.
+        folders: that all workers, on whatever machine, read and write.
+        files: that all workers read, and whose content has to be the same for all.
+        data_keys: of the prepared data that trials will use; see `Job`.
+    """
+
+    device: str
+    workers: int | None = None
+    workers_per_gpu: int = 1
+    ray_address: str = "auto"
+    folders: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
+    data_keys: tuple[str, ...] = ()
 
 
 class Pool(Protocol):
@@ -20,6 +44,10 @@ class Pool(Protocol):
 
     A worker that ends in the middle of a trial is reported as `WorkerDied` and replaced.
     """
+
+    @property
+    def size(self) -> int:
+        """The number of workers, those that are starting included."""
 
     @property
     def idle(self) -> int:
@@ -48,21 +76,48 @@ class Pool(Protocol):
 
 
 class PoolFactory(Protocol):
-    """Makes a pool with one worker for each of the devices (`cpu`, `cuda:0`, …)."""
+    """Makes a pool."""
 
-    def __call__(self, devices: Sequence[str], /) -> Pool:
+    def __call__(self, settings: PoolSettings, /) -> Pool:
         """A pool whose workers are starting."""
 
 
-POOLS: Mapping[str, PoolFactory] = {"local": LocalPool}
+def make_local_pool(settings: PoolSettings) -> Pool:
+    """Worker processes on this machine."""
+    import torch
+
+    from ..devices import worker_devices
+    from .local_pool import LocalPool
+
+    device = torch.device(settings.device)
+    return LocalPool(worker_devices(device, settings.workers, settings.workers_per_gpu))
 
 
-def make_pool(name: str, devices: Sequence[str]) -> Pool:
-    """A pool of the kind `name`, a key of `POOLS`, with a worker for each device.
+def make_ray_pool(settings: PoolSettings) -> Pool:
+    """Ray actors on the nodes of a cluster."""
+    from .ray_pool import RayPool
+
+    return RayPool(settings)
+
+
+POOLS: Mapping[str, PoolFactory] = {"local": make_local_pool, "ray": make_ray_pool}
+
+
+def check_pool(name: str, settings: PoolSettings) -> None:
+    """Check that `make_pool` could make a pool, before anything slow begins; raises as it does."""
+    if name == "ray":
+        from .ray_pool import check_ray_pool
+
+        check_ray_pool(settings)
+
+
+def make_pool(name: str, settings: PoolSettings) -> Pool:
+    """A pool of the kind `name`, a key of `POOLS`.
 
     Raises:
-        UsageError: there is no such kind of pool.
+        UsageError: there is no such kind of pool, or it cannot have such workers.
+        MachineError: its workers cannot run trials.
     """
     if name not in POOLS:
         raise UsageError(f"unknown pool {name!r}{did_you_mean(name, POOLS)}")
-    return POOLS[name](devices)
+    return POOLS[name](settings)

@@ -61,6 +61,13 @@ def confirm(
         str | None,
         typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps. Default: the search's."),
     ] = None,
+    pool: Annotated[
+        str | None, typer.Option(help="Where workers run: local or ray. Default: the search's.")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster: auto, HOST:PORT or local. Default: the search's."),
+    ] = None,
     alternatives: Annotated[
         bool | None,
         typer.Option(
@@ -96,7 +103,9 @@ def confirm(
             outcome = confirm_study(
                 store,
                 store.studies.get(study),
-                ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives),
+                ConfirmRequest(
+                    top, seeds, splits, epochs, workers, device, alternatives, pool, ray_address
+                ),
                 [LiveDisplay(console), *followers],
                 DataOptions(data, allow_changed_data),
             )

@@ -80,6 +80,8 @@ def search(
     "trial_timeout",
     "trial_memory",
     "workers",
+    "pool",
+    "ray_address",
     "device",
     "keep_weights",
     "max_weights_size",

@@ -115,7 +115,7 @@ class AlternativeTrials:
         confirmation: ConfirmPlan | None = None,
     ) -> None:
         self._trials, self._record, self._recipe = run.store.trials, run.record, run.config.recipe
-        self._plan, self._data_keys, self._is_due = plan, data_keys, is_due
+        self._plan, self.data_keys, self._is_due = plan, data_keys, is_due
         self._confirmation, confirms = confirmation, confirmation is not None
         self._roles = CONFIRMING_ALTERNATIVE_ROLES if confirms else ALTERNATIVE_ROLES
         first_number = FIRST_CONFIRMING_ALTERNATIVE_NUMBER if confirms else FIRST_ALTERNATIVE_NUMBER
@@ -135,7 +135,7 @@ class AlternativeTrials:
     def recover(self) -> list[TrialRecord]:
         """The unfinished trials of alternatives that can be trained in this run."""
         running = (trial for trial in self._earlier if trial.state == "running")
-        return [trial for trial in running if trial.alternative in self._data_keys]
+        return [trial for trial in running if trial.alternative in self.data_keys]
 
     def next_trial(self, *, only_these_left: bool) -> Proposal | None:
         """The next alternative and seed, seed by seed; see `ExtraTrials.next_trial`."""
@@ -144,7 +144,7 @@ class AlternativeTrials:
         for seed in sorted(self._seeds):
             for alternative in self._plan.alternatives:
                 kind = alternative.kind
-                can_run = kind in self._data_keys and kind not in self._failed
+                can_run = kind in self.data_keys and kind not in self._failed
                 if can_run and (kind, seed) not in self._started:
                     return self._propose(alternative, seed)
         return None
@@ -161,7 +161,7 @@ class AlternativeTrials:
     def job(self, job: Job, role: str) -> Job:
         """A job with the recipe, data and costs of the alternative, and without limits."""
         alternative = next(a for a in self._plan.alternatives if self._roles[a.kind] == role)
-        return alternative_job(job, alternative, self._recipe, self._data_keys[alternative.kind])
+        return alternative_job(job, alternative, self._recipe, self.data_keys[alternative.kind])
 
     def write_pending(self) -> None:
         """Record the trials that have started since the last call."""

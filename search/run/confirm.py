@@ -70,6 +70,7 @@ class ConfirmRequest:
         device: as in a `RunPlan`.
         alternatives: whether to confirm the alternatives to attention too; by default if the study
             trains them.
+        pool, ray_address: as in a `RunPlan`.
     """
 
     top: int | None = None
@@ -79,6 +80,8 @@ class ConfirmRequest:
     workers: int | None = None
     device: str | None = None
     alternatives: bool | None = None
+    pool: str | None = None
+    ray_address: str | None = None
 
     def __post_init__(self) -> None:
         """Raise a UsageError for a number that is out of range."""
@@ -389,7 +392,8 @@ def configure_confirmation(
         trial_memory=run.plan.trial_memory,
         workers=run.plan.workers if request.workers is None else request.workers,
         workers_per_gpu=run.plan.workers_per_gpu,
-        pool=run.plan.pool,
+        pool=request.pool or run.plan.pool,
+        ray_address=request.ray_address or run.plan.ray_address,
         keep_weights=run.plan.keep_weights,
         max_weights_size=run.plan.max_weights_size,
         keep_predictions=run.plan.keep_predictions,

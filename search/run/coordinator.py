@@ -153,7 +153,7 @@ class Coordinator:
             with self._stopping_on_error():
                 self._start_trials()
                 self.trial_source.write_pending()
-            if not self.running:
+            if not self.running and not self._waits_for_workers():
                 return
             for event in self.pool.events(timeout=0.5):
                 self._handle_or_leave(event)
@@ -163,6 +163,12 @@ class Coordinator:
             if self.stopping and not stop_announced:
                 stop_announced = True
                 self._notify(lambda callback: callback.on_stop_requested())
+
+    def _waits_for_workers(self) -> bool:
+        """Whether there are trials left, but no worker: all nodes of a cluster may have left."""
+        if self.pool.idle or self.stopping or not self.seconds_left:
+            return False
+        return bool(self.waiting) or not (self._all_started() or self._has_converged())
 
     @contextmanager
     def _stopping_on_error(self) -> Iterator[None]:

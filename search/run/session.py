@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...errors import StudyError
 from ...interrupts import defer_interrupts, stop_on_interrupt
 from ...runners.data import Progress
 from ...runners.recipe import Recipe
-from ...runners.workers.pool import make_pool
+from ...runners.workers.pool import PoolSettings, make_pool
 from ...runners.workers.processes import warm_up
 from ...sanitize import MAX_COMMAND_LENGTH, clean_text, hide_passwords
 from ...studies.alternatives import ALTERNATIVE_KINDS, AlternativeKind, AlternativesPlan
@@ -38,6 +37,7 @@ from ..trial_source import RecordedSearch, TrialSource
 from .callback import Callback, RunOutcome
 from .study_lease import StudyLease, hold_lease
 from .study_run import StudyRun
+from .study_workers import check_workers, pool_settings, resolve_study_device
 from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
@@ -81,11 +81,12 @@ def create_study(
         from .optuna_tables import check_name_is_free
         from .study_setup import removed_if_refused, set_up, store_request
     check_name_is_free(store, name)
+    check_workers(store, request.plan)
     if command is not None:
         command = hide_passwords(clean_text(command, MAX_COMMAND_LENGTH))
     record = store_request(store, name, request, command)
     with removed_if_refused(store, record):
-        return set_up(store, record, progress)
+        return set_up(store, record, progress, workers_checked=True)
 
 
 def run_study(
@@ -134,7 +135,7 @@ def run_study(
             from .propose import Proposer
             from .study_data import StudyData
 
-        config, devices = run.config, _worker_devices(run)
+        config, device = run.config, resolve_study_device(run)
         if config.evaluation is None:
             # Workers only open prepared data.
             study_data = StudyData(store, run.record, data_options)
@@ -156,7 +157,9 @@ def run_study(
         alternatives = None
         if run.plan.alternatives and config.evaluation is None:
             alternatives = _alternative_trials(run, proposer, study_data)
-        outcome = _coordinate(run, lease, proposer, pruner, devices, callbacks, alternatives)
+        keys = (run.data_key, *_data_keys_of(alternatives))
+        settings = pool_settings(run, device, keys)
+        outcome = _coordinate(run, lease, proposer, pruner, settings, callbacks, alternatives)
         if outcome.finished:
             _log_used_up(run, lease, outcome, started, proposer.expected_gain())
         return outcome
@@ -306,7 +309,7 @@ def confirm_study(
         from .study_data import StudyData
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
-        devices = _worker_devices(run)
+        device = resolve_study_device(run)
         study_data: StudyData | None = None
         if run.config.evaluation is None:
             study_data = StudyData(store, run.record, data_options)
@@ -314,13 +317,16 @@ def confirm_study(
             trial_source.data_keys = [info.key for info in data]
             run = replace(run, data_key=data[0].key)
             _log_unkept_predictions(run, data[0].counts["test"])
-        logger.info(trial_source.announcement(len(devices)))
         pruner = make_pruner(run.config)
         run = store_confirmation(run, confirm_plan)
         alternatives = None
         if study_data is not None:
             alternatives = _confirming_alternatives(run, confirm_plan, study_data)
-        return _coordinate(run, lease, trial_source, pruner, devices, callbacks, alternatives)
+        keys = (*trial_source.data_keys, *_data_keys_of(alternatives))
+        settings, announce = pool_settings(run, device, keys), trial_source.announcement
+        return _coordinate(
+            run, lease, trial_source, pruner, settings, callbacks, alternatives, announce
+        )
 
 
 def delete_study(store: Store, name: str) -> None:
@@ -341,6 +347,10 @@ def delete_study(store: Store, name: str) -> None:
         store.studies.get(name)  # Raises an error that names similar studies.
 
 
+def _data_keys_of(alternatives: AlternativeTrials | None) -> Iterable[str]:
+    return () if alternatives is None else alternatives.data_keys.values()
+
+
 def _log_unkept_predictions(run: StudyRun, num_images: int) -> None:
     """Say what is not kept of the predictions, if the plan does not simply ask for that."""
     from ...studies.text.predictions import describe_unkept_predictions
@@ -350,38 +360,35 @@ def _log_unkept_predictions(run: StudyRun, num_images: int) -> None:
         logger.warning(sentence)
 
 
-def _worker_devices(run: StudyRun) -> list[str]:
-    """The device of every worker.
-
-    Raises:
-        StudyError: the study was trained on another kind of device.
-    """
-    with defer_interrupts():
-        from ...runners.devices import resolve_device, worker_devices
-    device = resolve_device(run.plan.device)
-    if device.type != run.config.device:
-        raise StudyError(
-            f"the study {run.record.name!r} has trained on {run.config.device}; results on "
-            f"{device.type} would not be comparable. Continue with --device {run.config.device}, "
-            "or start another study."
-        )
-    return worker_devices(device, run.plan.workers, run.plan.workers_per_gpu)
-
-
 def _coordinate(
     run: StudyRun,
     lease: StudyLease,
     trial_source: TrialSource,
     pruner: Pruner,
-    devices: Sequence[str],
+    settings: PoolSettings,
     callbacks: Sequence[Callback],
     extra_trials: ExtraTrials | None = None,
+    announce: Callable[[int], str] | None = None,
 ) -> RunOutcome:
+    """Run trials with workers that are started for them.
+
+    Args:
+        run: the study.
+        lease: the right to run it.
+        trial_source: proposes trials.
+        pruner: stops trials early.
+        settings: of the workers.
+        callbacks: called on every event.
+        extra_trials: beside those of the source.
+        announce: makes a line of the log from the number of workers.
+    """
     from .coordinator import Coordinator
 
     with contextlib.ExitStack() as stack:
-        pool = make_pool(run.plan.pool, devices)
+        pool = make_pool(run.plan.pool, settings)
         stack.callback(pool.close)
+        if announce is not None:
+            logger.info(announce(pool.size))
         coordinator = Coordinator(run, lease, trial_source, pruner, pool, callbacks, extra_trials)
         # An interrupt must not cut off the end of the workers either.
         with stop_on_interrupt(coordinator.stop), stack.pop_all():

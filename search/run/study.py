@@ -286,6 +286,8 @@ class Study:
         workers: int | None = None,
         device: str | None = None,
         alternatives: bool | None = None,
+        pool: str | None = None,
+        ray_address: str | None = None,
         data: str | Path | None = None,
         allow_changed_data: bool = False,
         callbacks: Sequence[Callback] = (),
@@ -302,6 +304,8 @@ class Study:
             device: as `--device`; None: the search's.
             alternatives: whether to confirm the alternatives to attention; None: if the search
                 trains them.
+            pool: as `--pool`; None: the search's.
+            ray_address: as `--ray-address`; None: the search's.
             data: as in `resume`.
             allow_changed_data: as in `resume`.
             callbacks: called on every event.
@@ -314,7 +318,9 @@ class Study:
         """
         _refuse_in_worker()
         _check_callbacks(callbacks)
-        request = ConfirmRequest(top, seeds, splits, epochs, workers, device, alternatives)
+        request = ConfirmRequest(
+            top, seeds, splits, epochs, workers, device, alternatives, pool, ray_address
+        )
         with Store.open(self.db) as store:
             options = _data_options(data, allow_changed_data)
             record = store.studies.get(self.name)

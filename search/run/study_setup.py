@@ -33,10 +33,11 @@ from ..setup.autotune import autotune_workers_per_gpu
 from ..setup.request import SearchRequest
 from .study_lease import hold_lease
 from .study_run import inserted_attentions, stored_settings
+from .study_workers import check_workers
 
 REQUEST = "request"
 """The key of the request in the stored config of a study that is being set up."""
-FIELDS_FOR_SETUP = ("data", "device", "workers")
+FIELDS_FOR_SETUP = ("data", "device", "workers", "pool", "ray_address")
 """Settings that a resume may change before the study is set up."""
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ def set_up(
     progress: Progress | None = None,
     plan_changes: Mapping[str, Any] | None = None,
     data: str | None = None,
+    *,
+    workers_checked: bool = False,
 ) -> StudyRecord:
     """Decide what the request of a study left open, and complete the study; nothing if it is.
 
@@ -81,6 +84,7 @@ def set_up(
         progress: called while images are decoded, with the number of decoded images and of all.
         plan_changes: fields of the plan that a resume changes; see `FIELDS_FOR_SETUP`.
         data: where the images are, if a resume says that they are elsewhere now.
+        workers_checked: whether `check_workers` has been called.
 
     Raises:
         StudyError: another process sets it up or runs it, or its request cannot be read.
@@ -102,6 +106,8 @@ def set_up(
             from ..setup.resolve import resolve_request
         changes = {**(plan_changes or {}), "data": data}
         request = stored_request(record, changes)
+        if not workers_checked:
+            check_workers(store, request.plan)
         with shared_listings():
             config = resolve_request(request, store.probes, progress)
             device = resolve_device(request.plan.device)

@@ -80,17 +80,24 @@ def evaluation_digest(evaluation: UserEvaluation) -> str | None:
     Raises:
         UsageError: the function cannot be imported.
     """
-    if evaluation.kind != "function":
-        return None
+    if evaluation.kind == "function" and (file := evaluation_file(evaluation)) is not None:
+        with contextlib.suppress(AttentuneError):  # It has gone since it was imported.
+            return compute_digest(file)
+    return None
+
+
+def evaluation_file(evaluation: UserEvaluation) -> Path | None:
+    """The file that the function of an evaluation is defined in; None if that is not known.
+
+    Raises:
+        UsageError: the function cannot be imported.
+    """
     function = load_function(evaluation)
     try:
         file = inspect.getsourcefile(inspect.unwrap(function))
     except TypeError:  # It is an object that can be called.
         file = inspect.getsourcefile(type(function))
-    if file is not None:
-        with contextlib.suppress(AttentuneError):  # It has gone since it was imported.
-            return compute_digest(Path(file))
-    return None
+    return None if file is None else Path(file)
 
 
 def _check_command(evaluation: UserEvaluation, folder: Path) -> None:

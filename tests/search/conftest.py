@@ -75,8 +75,12 @@ class FormulaPool:
         self.rejects: Callable[[Job], str | None] = lambda _: None
 
     @property
+    def size(self) -> int:
+        return self.workers
+
+    @property
     def idle(self) -> int:
-        return self.workers - len(self.jobs)
+        return max(0, self.workers - len(self.jobs))
 
     def start(self, job: Job) -> None:
         assert self.idle, "a job for a busy pool"

@@ -106,9 +106,9 @@ def prepare_images(
     info = None if expected is None else find_prepared_data(expected)
     if info is not None and not (verify and has_damaged_images(info)):
         return info
-    with _scratch_folder() as scratch:
+    with scratch_folder() as scratch:
         info = prepare_arrays(preparation, scratch, progress)
-        _move_into_place(scratch, info.folder)
+        move_into_place(scratch, info.folder)
     record_verified_files(info)
     hashes.save()
     return info
@@ -236,7 +236,7 @@ def _read_info(folder: Path) -> DataInfo | None:
 
 
 @contextmanager
-def _scratch_folder() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
     """A folder to build prepared data in. It is deleted unless the block moves it."""
     parent = cache_folder("data")
     try:
@@ -253,7 +253,8 @@ def _scratch_folder() -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _move_into_place(scratch: Path, folder: Path) -> None:
+def move_into_place(scratch: Path, folder: Path) -> None:
+    """Give complete prepared data its name, unless another process has done so meanwhile."""
     try:
         replace_folder(scratch, folder)
     except OSError:

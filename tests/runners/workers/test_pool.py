@@ -22,14 +22,20 @@ from attentune.runners.events import (
 )
 from attentune.runners.results import CHECKPOINT_FILE, WEIGHTS_FILE
 from attentune.runners.training.tensor_file import read_tensors
-from attentune.runners.workers.pool import POOLS, make_pool
+from attentune.runners.workers.pool import POOLS, PoolSettings, make_pool
 from attentune.spaces.architecture import parse
 
+MARKS = {"ray": pytest.mark.ray}
+"""The pools whose tests run apart from the others."""
 
-@pytest.fixture(scope="module", params=list(POOLS))
+
+@pytest.fixture(scope="module", params=[pytest.param(n, marks=MARKS.get(n, ())) for n in POOLS])
 def pool(cache, request):
     del cache
-    pool = make_pool(request.param, ["cpu"])
+    address = "auto"
+    if request.param == "ray":
+        address = request.getfixturevalue("ray_cluster").address
+    pool = make_pool(request.param, PoolSettings("cpu", workers=1, ray_address=address))
     yield pool
     pool.close()
 
@@ -114,6 +120,10 @@ def test_a_killed_trial_sends_no_further_event_and_frees_its_worker(pool, job, f
     assert {event.number for event in follow(pool)} == {8}
 
 
+def test_a_pool_has_as_many_workers_as_were_asked_for(pool):
+    assert pool.size == 1
+
+
 def test_a_reply_to_a_trial_that_is_gone_does_nothing(pool):
     pool.reply(99, Decision.GO_ON)
     assert pool.idle == 1
@@ -134,12 +144,12 @@ def test_every_worker_takes_one_trial_at_a_time(pool, job):
 
 def test_an_unknown_pool_is_refused_with_the_closest_name():
     with pytest.raises(UsageError, match="unknown pool 'locl'; did you mean 'local'"):
-        make_pool("locl", ["cpu"])
+        make_pool("locl", PoolSettings("cpu"))
 
 
 def test_the_names_of_pools_are_known_without_torch():
     code = (
         "import sys; from attentune.runners.workers.pool import POOLS\n"
-        "assert not {'torch', 'timm'} & set(sys.modules)"
+        "assert not {'torch', 'timm', 'ray'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

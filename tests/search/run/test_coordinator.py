@@ -112,6 +112,28 @@ def test_a_full_disk_stops_the_study_and_fails_no_trial(bench):
     assert states(bench) == ["complete"] * 16
 
 
+def test_a_study_whose_workers_have_all_gone_waits_for_others(bench, monkeypatch):
+    pool = type(bench.pool)
+    waits = []
+
+    def leave(study, trial, report):
+        bench.pool.workers = 0
+
+    def events(self, timeout):
+        events = receive(self, timeout)
+        if not events and not self.workers:
+            waits.append(len(self.jobs))
+            self.workers = int(len(waits) % 3 == 0)
+        return events
+
+    receive = pool.events
+    monkeypatch.setattr(pool, "events", events)
+    bench.run("s", 8, bench.config(sampler="random"), on_epoch=leave)
+    assert states(bench) == ["complete"] * 8
+    assert len(waits) >= 21
+    assert set(waits) == {0}
+
+
 def test_a_database_that_cannot_be_written_stops_the_study_after_the_running_epochs(
     bench, monkeypatch
 ):

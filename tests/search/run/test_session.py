@@ -37,16 +37,20 @@ REQUEST = {
 
 @pytest.fixture
 def pools(bench, monkeypatch):
-    """The pools that the session has made, by their names; their workers need no time."""
-    names: list[tuple[str, list[str]]] = []
+    """The pools that the session has made: name, device, and number of workers that was asked for.
 
-    def make_pool(name, devices):
-        names.append((name, list(devices)))
+    Their workers need no time.
+    """
+    pools: list[tuple[str, str, int | None]] = []
+
+    def make_pool(name, settings):
+        assert settings.data_keys
+        pools.append((name, settings.device, settings.workers))
         return bench.new_pool()
 
     monkeypatch.setattr(session, "make_pool", make_pool)
     monkeypatch.setattr(session, "warm_up", lambda: None)
-    return names
+    return pools
 
 
 class EndedTrials(Callback):
@@ -81,7 +85,7 @@ def test_a_script_creates_runs_resumes_confirms_and_deletes_a_study(bench, pools
     assert confirmation is not None
     assert len(confirmation.contenders) * 2 == outcome.trials
     assert confirm_study(store, store.studies.get("s")).trials == outcome.trials
-    assert pools == [("local", ["cpu"])] * 3  # the last one had nothing left to run
+    assert pools == [("local", "cpu", 1)] * 3  # the last one had nothing left to run
 
     delete_study(store, "s")
     with pytest.raises(StudyError, match="s"):

@@ -1,0 +1,164 @@
+"""What is particular to workers on a Ray cluster: nodes that join and leave, data, lost actors."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+from attentune.errors import MachineError, UsageError
+from attentune.runners.data import prepare_data
+from attentune.runners.events import Decision, EpochDone, Finished, Started, WorkerDied
+from attentune.runners.workers.pool import PoolSettings, make_pool
+from ray_clusters import ray_workers, trial_process
+
+pytestmark = pytest.mark.ray
+
+
+@contextlib.contextmanager
+def pool_on(cluster, **settings):
+    pool = make_pool("ray", PoolSettings("cpu", ray_address=cluster.address, **settings))
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextlib.contextmanager
+def another_node(cluster):
+    """A second node; killed at the end, if the test has not done it."""
+    node = cluster.add_node()
+    try:
+        yield node
+    finally:
+        cluster.kill_node(node)
+
+
+def events_until(pool, is_last, seconds=90.0):
+    """Events up to the one that is looked for; every epoch is told to go on."""
+    events, deadline = [], time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for event in pool.events(1.0):
+            events.append(event)
+            if isinstance(event, EpochDone):
+                pool.reply(event.number, Decision.GO_ON)
+            if is_last(event):
+                return events
+    raise AssertionError(f"it did not come: {events}")
+
+
+def await_idle(pool, workers, seconds=90.0):
+    deadline = time.monotonic() + seconds
+    while pool.idle < workers and time.monotonic() < deadline:
+        assert pool.events(1.0) == []
+    assert pool.idle == workers
+
+
+@pytest.fixture
+def long_job(job):
+    return replace(job, recipe=job.recipe.model_copy(update={"epochs": 500}))
+
+
+def test_nodes_join_with_their_own_copy_of_the_data_and_leave(ray_cluster, job, tmp_path, follow):
+    data = prepare_data(job.recipe)
+    job = replace(job, data_key=data.key)
+    with pool_on(ray_cluster, data_keys=(data.key,), folders=(tmp_path,)) as pool:
+        assert (pool.idle, pool.size) == (1, 1)
+        with another_node(ray_cluster) as node:
+            await_idle(pool, 2)
+            copy = ray_cluster.cache_of(node) / "data" / data.key
+            assert (copy / "train.images.npy").read_bytes() == (
+                data.folder / "train.images.npy"
+            ).read_bytes()
+            results = {}
+            for number in (1, 2):
+                pool.start(replace(job, number=number, folder=tmp_path / str(number)))
+            names = set()
+            while len(results) < 2:
+                for event in events_until(pool, lambda e: isinstance(e, Finished)):
+                    if isinstance(event, Started):
+                        names.add(event.worker.partition("@")[2])
+                    if isinstance(event, Finished):
+                        results[event.number] = event.result.accuracy
+            assert len(names) == 2, "one trial on each node"
+            assert results[1] == results[2]
+        deadline = time.monotonic() + 60
+        while pool.size > 1 and time.monotonic() < deadline:
+            assert pool.events(1.0) == []
+        assert (pool.idle, pool.size) == (1, 1)
+
+
+def test_a_trial_of_a_killed_node_goes_on_elsewhere(ray_cluster, long_job, follow):
+    with another_node(ray_cluster) as node, pool_on(ray_cluster) as pool:
+        await_idle(pool, 2)
+        jobs = {n: replace(long_job, number=n, folder=long_job.folder / str(n)) for n in (1, 2)}
+        for each in jobs.values():
+            pool.start(each)
+        for each in jobs:
+            events_until(pool, lambda e, n=each: isinstance(e, EpochDone) and e.number == n)
+        ray_cluster.kill_node(node)
+        killed_at = time.monotonic()
+        died = events_until(pool, lambda e: isinstance(e, WorkerDied))[-1]
+        assert time.monotonic() - killed_at < 30
+        assert not died.by_trial
+        assert "was lost" in died.reason
+        pool.kill(3 - died.number)  # The other trial makes room.
+        assert pool.idle == 1
+        pool.start(jobs[died.number])
+        started = events_until(pool, lambda e: isinstance(e, Started))[-1]
+        assert started.number == died.number
+        pool.kill(died.number)
+
+
+def test_a_lost_process_or_actor_is_replaced_and_only_the_process_is_held_against_the_trial(
+    ray_cluster, long_job
+):
+    with pool_on(ray_cluster) as pool:
+        (actor,) = ray_workers()
+        pool.start(long_job)
+        events_until(pool, lambda e: isinstance(e, EpochDone))
+        trial_process(actor).kill()
+        died = events_until(pool, lambda e: isinstance(e, WorkerDied))[-1]
+        assert died.by_trial
+        assert "SIGKILL" in died.reason
+        assert ray_workers() == [actor], "the actor has survived its process"
+        pool.start(long_job)
+        events_until(pool, lambda e: isinstance(e, EpochDone))
+        process = trial_process(actor)
+        actor.kill()
+        died = events_until(pool, lambda e: isinstance(e, WorkerDied))[-1]
+        assert not died.by_trial
+        psutil.wait_procs([process], timeout=10)
+        assert not process.is_running(), "a trial ends with its actor"
+        await_idle(pool, 1)
+    deadline = time.monotonic() + 20
+    while ray_workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not ray_workers(), "a closed pool leaves no actor"
+
+
+def test_a_node_with_other_versions_or_folders_is_refused(ray_cluster, tmp_path, monkeypatch):
+    from attentune.runners.workers import cluster_check
+
+    describe = cluster_check.describe_node
+    here = describe({}, "", [], count_gpus=False)
+    here["versions"]["torch"] = "1.13.1"
+    patched = [here]
+    monkeypatch.setattr(
+        cluster_check,
+        "describe_node",
+        lambda *a, **k: patched.pop() if patched else describe(*a, **k),
+    )
+    message = r"cannot run one study together: \S+ has torch \S+, and this machine 1\.13\.1\. `att"
+    with pytest.raises(MachineError, match=message), pool_on(ray_cluster):
+        pass
+    assert not ray_workers()
+
+
+def test_what_ray_cannot_give_is_refused(ray_cluster):
+    with pytest.raises(MachineError, match="have no GPUs for trials"):
+        make_pool("ray", PoolSettings("cuda", ray_address=ray_cluster.address))
+    with pytest.raises(UsageError, match="not on cuda:1; use --device cpu or --device cuda"):
+        make_pool("ray", PoolSettings("cuda:1", ray_address=ray_cluster.address))
