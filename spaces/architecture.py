@@ -34,6 +34,8 @@ MAX_TEXT_LENGTH = 20_000
 MAX_INSERTIONS = 250
 MAX_PLACE_DIGITS = 4
 """Limits of an architecture text. A longer one is a mistake, or meant to keep a program busy."""
+BACKBONE = re.compile(r"(?:\.{0,2}/)*[A-Za-z_][\w.\-/:]*")
+"""A model of timm, `my_module:make_model`, or `folder/my_file.py:make_model`."""
 MODULE_PATH = re.compile(r"[\w.]+")
 """The path of a module in a network, as in a state dict."""
 POSITIONS = ("residual", "mid", "pre", "identity", "post", "stage")
@@ -160,7 +162,7 @@ class Architecture:
     """A backbone and its insertions, the unit of identity in a study.
 
     Attributes:
-        backbone: a timm model.
+        backbone: a timm model, or the function that makes a network of one's own.
         insertions: in the order in which they are applied.
         removed: where the backbone's own attention is removed first; `(ALL,)` is everywhere.
         key: the first 12 hexadecimal digits of the SHA-256 of the text.
@@ -282,7 +284,6 @@ class _Parser:
         check_names: look attentions and options up in the catalogue, and check their values.
     """
 
-    _NAME = re.compile(r"[A-Za-z_][\w.\-/:]*")
     _WORD = re.compile(r"[A-Za-z_]\w*")
     _VALUE = re.compile(r"[\w.\-]+")
     _PLACE = re.compile(r"all\b|\{([\w.]+)\}|s(\d+)b(\d+)|s(\d+)-s(\d+)|s(\d+)")
@@ -326,7 +327,8 @@ class _Parser:
             )
         if not self.text.strip():
             raise ArchitectureError("an architecture starts with a backbone, such as resnet18")
-        backbone = self.match(self._NAME, "the name of a timm backbone")[0]
+        backbone = self.match(BACKBONE, "the name of a timm backbone")[0]
+        backbone = re.sub(r"^(\./+)+", "", backbone)
         removed = self.removal()
         insertions: list[Insertion] = []
         while self.accept("+"):

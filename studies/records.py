@@ -20,6 +20,7 @@ from ..errors import ArchitectureError, StoreError, UsageError
 from ..runners.results import Costs, EpochReport, Failure
 from ..sanitize import MAX_FACT_LENGTH, MAX_NAME_LENGTH, clean_text
 from ..spaces.architecture import (
+    BACKBONE,
     MAX_INSERTIONS,
     MAX_TEXT_LENGTH,
     Architecture,
@@ -54,7 +55,6 @@ COST_ERROR_KEYS = ("latency_ms_error", "latency_ratio_error")
 
 MAX_FACTS = 200
 
-_BACKBONE = re.compile(r"[A-Za-z_][\w.\-/:]*")
 _ANY_BACKBONE = "x"  # To parse an insertion without an architecture.
 _NAME = re.compile(r"\w[\w .\-+=@,]*")
 
@@ -72,7 +72,7 @@ def recorded_architecture(text: str) -> Architecture:
         head, *insertions = text.split("+", MAX_INSERTIONS + 1)
         backbone, bracket, setting = head.partition("(")
         simple = len(text) <= MAX_TEXT_LENGTH and len(insertions) <= MAX_INSERTIONS
-        if simple and _BACKBONE.fullmatch(backbone):
+        if simple and BACKBONE.fullmatch(backbone):
             removed = _recorded_removal(bracket + setting) if bracket else ()
             return Architecture(backbone, tuple(map(recorded_insertion, insertions)), removed)
         return parse_recorded(text)

@@ -14,6 +14,7 @@ from typing import Any
 from ...errors import AttentuneError, UsageError, did_you_mean
 from ...runners.recipe import RGB_CHANNELS, Normalisation
 from ...spaces.attentions.initial_scale import measure_initial_scale
+from ...spaces.backbones.own_backbone import is_own_backbone
 from ...spaces.backbones.pretrained import (
     pretrained_backbone,
     published_preprocessing,
@@ -155,6 +156,9 @@ def _changes(scale: float | None) -> bool:
 
 def _choose(request: SearchRequest, why_no_photographs: Callable[[], str | None]) -> str:
     """`pretrained` where that is possible and sensible, else `scratch`."""
+    if is_own_backbone(request.backbone):
+        logger.info("training from the weights that %s makes", request.backbone)
+        return "scratch"
     try:
         reason = why_no_published_weights(request.backbone, probe_hub=False)
         reason = reason or why_no_photographs()

@@ -60,7 +60,7 @@ class ShuffleAttention(nn.Module):
         # Scale and shift of the norm and of the gate in one step: W2 (w n + c) + b2, where n is
         # the normalised half, w and c the scale and shift of the norm.
         spreads = torch.unflatten(variances, 1, (self.groups, -1))[..., half:]
-        slope = self.spatial_weight * self.norm_weight * (spreads + 1e-5).rsqrt()
+        slope = self.spatial_weight * self.norm_weight * _inverse_root(spreads + 1e-5)
         shift = self.spatial_weight * self.norm_bias + self.spatial_bias
         slopes = torch.cat((torch.zeros_like(by_channel), slope), dim=2).flatten(1)
         shifts = torch.cat((by_channel, shift.expand_as(slope)), dim=2).flatten(1)
@@ -78,3 +78,13 @@ class ShuffleAttention(nn.Module):
         layout = torch.channels_last if channels_last else torch.contiguous_format
         shuffled = split_groups(y, 2).transpose(1, 2).flatten(1, 2)
         return shuffled.contiguous(memory_format=layout)
+
+
+def _inverse_root(x: Tensor) -> Tensor:
+    """`x.rsqrt()`, also in programs that are traced for a file.
+
+    torch's older exporter to ONNX writes `rsqrt` as 1 / √x, and `Identity` for a weight that equals
+    another, as weights do before training. onnxruntime 1.23 joins the two into a division by a
+    value that it has removed.
+    """
+    return x.pow(-0.5) if torch.jit.is_tracing() else x.rsqrt()  # type: ignore[attr-defined,no-untyped-call]

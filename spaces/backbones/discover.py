@@ -125,10 +125,11 @@ def choose_stem(backbone: str, image_size: int) -> Stem:
 def find_last_sites(backbone: str, image_size: int) -> tuple[Site, Site | None]:
     """The last site with the native stem, and with the small one.
 
-    The latter is None if the small stem is not possible, or the former has 4×4 locations or more.
+    The latter is None if the small stem is not possible, as in a network of one's own, or the
+    former has 4×4 locations or more.
     """
     native = find_sites(backbone, image_size=image_size).sites[-1]
-    if native.height * native.width >= MIN_LAST_MAP_LOCATIONS:
+    if native.height * native.width >= MIN_LAST_MAP_LOCATIONS or is_own_backbone(backbone):
         return native, None
     try:
         return native, find_sites(backbone, image_size=image_size, stem="small").sites[-1]

@@ -1,8 +1,8 @@
-"""A network of one's own as a backbone: `my_module:make_model`, the function that makes it.
+"""A network of one's own as a backbone: `my_module:make_model`, or `models/net.py:make_model`.
 
-Wherever the name of a timm model is expected, such a reference may stand. The network's stages,
-blocks and modules are discovered by running it (`network_sites.find_own_sites`), in every process
-once.
+They name the function that makes it, and may stand wherever the name of a timm model is expected.
+The network's stages, blocks and modules are discovered by running it
+(`network_sites.find_own_sites`), in every process once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .sites import ImageSize
 if TYPE_CHECKING:
     from torch import nn
 
-_REFERENCE = re.compile(r"[A-Za-z_]\w*(\.\w+)*:[A-Za-z_]\w*(\.\w+)*", re.ASCII)
+_NAME = r"[A-Za-z_]\w*(\.\w+)*"
+_REFERENCE = re.compile(rf"({_NAME}|[\w.\-/]+\.py):{_NAME}", re.ASCII)
 
 DEFAULT_SIZE_PIXELS = 224
 """Side of the images of a network of one's own, unless another is asked for."""
@@ -40,8 +41,8 @@ def make_own_network(reference: str, **arguments: Any) -> nn.Module:
     """The network that a reference makes.
 
     Args:
-        reference: `my_module:make_model`, a function or a class without required arguments; or
-            a network, of which it is a copy.
+        reference: `my_module:make_model` or `models/net.py:make_model`, a function or a class
+            without required arguments; or a network, of which it is a copy.
         **arguments: those of them are passed that the function declares by name; those that are
             None are not.
 

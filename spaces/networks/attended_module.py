@@ -18,11 +18,12 @@ from functools import cache
 from types import MethodType, new_class
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .map_slot import MapSlot
+from .matching_forward import forward_class, forward_for
 
 HIDDEN_LEVEL = "_checkpoint_wrapped_module"
 """Name of the child that is the backbone's module."""
@@ -33,7 +34,7 @@ _NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 class AttendedModule(nn.Module):
-    """A module of the backbone that receives one map, and attentions at its input and output.
+    """A module of the backbone that receives a map, and attentions at its input and output.
 
     Data and children of the module are found here too (`block.conv1`, `norm.weight`), because the
     network around it may read them. Its methods are not: timm's `reparameterize_model` would
@@ -46,7 +47,7 @@ class AttendedModule(nn.Module):
 
     Attributes:
         _block_class: the class of the module if it is a block, whose instance the wrapper is too.
-        _takes_one_map: whether the module receives nothing but a map; see `_forward_one_map`.
+        _forward_class: the class of the module if `forward` has the same arguments as its own.
         restored: a slot whose map enters the module in place of its input.
         stored: slots that keep the input of the module.
         attention_in: attends to the input.
@@ -55,7 +56,7 @@ class AttendedModule(nn.Module):
     """
 
     _block_class: type[nn.Module] | None = None
-    _takes_one_map = False
+    _forward_class: type[nn.Module] | None = None
     __jit_unused_properties__: ClassVar = ["wrapped", "is_bare"]
 
     def __init__(self, module: nn.Module) -> None:
@@ -70,18 +71,7 @@ class AttendedModule(nn.Module):
         self._key_names = {name: _free_name(module, name) for name in _ATTENTIONS}
         self.register_load_state_dict_post_hook(_hide_level_in_messages)  # type: ignore[no-untyped-call]
 
-    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """The module's output for the input `x`, with all attentions."""
-        if self.restored is not None:
-            x = self.restored.recall()
-        for slot in self.stored:
-            x = slot.keep(x)  # type: ignore[operator]
-        if self.attention_in is not None:
-            x = self.attention_in(x)
-        if self.attention_shortcut is not None:
-            x = self.attention_shortcut(x)
-        y = self._checkpoint_wrapped_module(x, *args, **kwargs)
-        return y if self.attention is None else self.attention(y)
+    forward = forward_for(None)
 
     @property
     def wrapped(self) -> nn.Module:
@@ -122,7 +112,7 @@ class AttendedModule(nn.Module):
 
     def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
         """Copy and pickle without a reference to a class that `_class_for` has made."""
-        return _new_module, (self._block_class, self._takes_one_map), self.__dict__
+        return _new_module, (self._block_class, self._forward_class), self.__dict__
 
     # --- state dicts ------------------------------------------------------------------------------
 
@@ -179,7 +169,7 @@ def attend(model: nn.Module, path: str, slots: Slots) -> AttendedModule:
     if isinstance(module, AttendedModule):
         return module
     block_class = type(module) if _is_block(module) else None
-    attended = _class_for(block_class, _takes_one_map(module))(module)  # type: ignore[arg-type]
+    attended = _class_for(block_class, forward_class(module))(module)  # type: ignore[arg-type]
     _replace(module, attended, slots)
     return attended
 
@@ -242,53 +232,25 @@ def _forwarded(name: str) -> Callable[..., Any]:
     return method
 
 
-def _takes_one_map(module: nn.Module) -> bool:
-    """Whether a module receives one argument only."""
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.kind in kinds for parameter in parameters] == [True]
-
-
-def _forward_one_map(self: AttendedModule, x: Tensor) -> Tensor:
-    """`AttendedModule.forward` of a module that receives nothing but a map.
-
-    TorchScript compiles no function that receives any number of arguments.
-    """
-    if self.restored is not None:
-        x = self.restored.recall()
-    for slot in self.stored:
-        x = slot.keep(x)  # type: ignore[operator]
-    if self.attention_in is not None:
-        x = self.attention_in(x)
-    if self.attention_shortcut is not None:
-        x = self.attention_shortcut(x)
-    y: Tensor = self._checkpoint_wrapped_module(x)
-    if self.attention is not None:
-        y = self.attention(y)
-    return y
-
-
-class _AttendedLayer(AttendedModule):
-    """A layer that receives one map."""
-
-    _takes_one_map = True
-    forward = _forward_one_map
-
-
 @cache
-def _class_for(block_class: type[nn.Module] | None, takes_one_map: bool) -> type[AttendedModule]:
-    """`AttendedModule`, or a subclass whose instances also are instances of a class of blocks.
+def _class_for(
+    block_class: type[nn.Module] | None, forward_class: type[nn.Module] | None
+) -> type[AttendedModule]:
+    """`AttendedModule`, or a subclass for modules of some class.
 
-    They have no methods of that class, apart from those of a container.
+    Args:
+        block_class: of which the instances are instances too; see `_is_block`. They have no methods
+            of that class, apart from those of a container.
+        forward_class: whose `forward` has the arguments that theirs has; see `forward_class`.
     """
-    base = _AttendedLayer if takes_one_map else AttendedModule
+    namespace: dict[str, Any] = {"__module__": __name__}
+    if forward_class is not None:
+        namespace |= {"_forward_class": forward_class, "forward": forward_for(forward_class)}  # type: ignore[arg-type]
     if block_class is None:
-        return base
+        name = f"Attended{forward_class.__name__}" if forward_class else "AttendedModule"
+        return new_class(name, (AttendedModule,), exec_body=lambda ns: ns.update(namespace))
     members = {name: inspect.getattr_static(block_class, name) for name in dir(block_class)}
-    namespace: dict[str, Any] = {
+    namespace |= {
         name: _HiddenMethod()
         for name, member in members.items()
         if inspect.isfunction(member) and not hasattr(AttendedModule, name)
@@ -296,9 +258,13 @@ def _class_for(block_class: type[nn.Module] | None, takes_one_map: bool) -> type
     namespace |= {
         name: _forwarded(name) for name in _CONTAINER_METHODS if hasattr(block_class, name)
     }
-    namespace |= {"__module__": __name__, "_block_class": block_class}
+    # TorchScript would compile them with the wrapper as `self`.
+    unused = [name for name, member in members.items() if isinstance(member, property)]
+    unused += AttendedModule.__jit_unused_properties__
+    namespace |= {"_block_class": block_class, "__jit_unused_properties__": unused}
+    bases = (AttendedModule, block_class)
     name = f"Attended{block_class.__name__}"
-    return new_class(name, (base, block_class), exec_body=lambda ns: ns.update(namespace))
+    return new_class(name, bases, exec_body=lambda ns: ns.update(namespace))
 
 
 def _free_name(module: nn.Module, name: str) -> str:
@@ -308,9 +274,11 @@ def _free_name(module: nn.Module, name: str) -> str:
     return name
 
 
-def _new_module(block_class: type[nn.Module] | None, takes_one_map: bool = False) -> AttendedModule:
+def _new_module(
+    block_class: type[nn.Module] | None, forward_class: type[nn.Module] | None
+) -> AttendedModule:
     """An empty object, which `copy` and `pickle` fill."""
-    cls = _class_for(block_class, takes_one_map)  # type: ignore[arg-type]
+    cls = _class_for(block_class, forward_class)  # type: ignore[arg-type]
     return cls.__new__(cls)
 
 

@@ -37,6 +37,7 @@ from .feature_extractor import ModuleLocator, requests_features
 from .insert import ConvolutionAwareAttention, Remover, connect_convolution, insert_attentions
 from .insertion_observer import current_observer
 from .placement import Placement, ResolvedOptions, placements
+from .scriptable_slots import prepare_slots
 
 _SITE_PRESERVING_ARGUMENTS = {
     *("in_chans", "drop_rate", "drop_path_rate", "global_pool"),
@@ -283,6 +284,7 @@ def insert_all(
             )
             removers += group_removers
             expected += sum(map(_count_parameters, group.values()))
+    removers.append(prepare_slots(model))
     sizes_after = _state_sizes(model)
     if sum(sizes_after.values()) != expected or not sizes_before.keys() <= sizes_after.keys():
         raise AttentuneError(

@@ -31,7 +31,7 @@ from ..backbones.trace import NHWC, NLC, Layout, layout_of
 from ..kernels.gated_residual import defer_products
 from .attended_module import Slots, attend, find_slots, unwrap_if_bare, unwrapped
 from .map_slot import MapSlot
-from .scriptable import Permutation, scriptable_sequence
+from .scriptable import Permutation, make_leaf, scriptable_sequence
 
 Remover = Callable[[], None]
 """Undoes one change of a network."""
@@ -61,7 +61,7 @@ def insert_attentions(
     for attention in attentions.values():
         if isinstance(attention, ConvolutionAwareAttention):
             attention = attention.attention
-        _make_leaf(attention)
+        make_leaf(attention)
     sequence = _sequence_for_layout(model, layout_of(anchor), OrderedDict(attentions))
     if kind == "out":
         if _is_summand(model, path) and type(sequence) is Attentions:
@@ -109,15 +109,6 @@ def _set(model: nn.Module, path: str, part: str, module: nn.Module, slots: Slots
         unwrap_if_bare(attended, slots)
 
     return remove
-
-
-def _make_leaf(module: nn.Module) -> None:
-    """Let torch.fx call a module in the programs that it traces, and not trace into it.
-
-    Attentions choose what to compute by the shape of a map, which is not known while a network is
-    traced. torch.fx decides by `__module__`.
-    """
-    module.__dict__["__module__"] = "torch.nn"
 
 
 class ConvolutionAwareAttention(nn.Module):
@@ -235,7 +226,7 @@ def _sequence_for_layout(
         sequence = ChannelsLastAttentions(attentions)
     else:
         return Attentions(attentions)
-    _make_leaf(sequence)
+    make_leaf(sequence)
     return sequence
 
 

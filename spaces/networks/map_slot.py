@@ -7,8 +7,6 @@ from threading import get_ident
 import torch
 from torch import Tensor, nn
 
-from ...errors import AttentionError
-
 
 class MapSlot(nn.Module):
     """Passes a map past the modules between two points of a forward pass.
@@ -22,13 +20,6 @@ class MapSlot(nn.Module):
         super().__init__()
         self._kept_by_thread: dict[int, Tensor] = {}
         self._kept: Tensor | None = None
-
-    def __prepare_scriptable__(self) -> nn.Module:
-        """Refuse `torch.jit.script`, which compiles no state of this kind."""
-        raise AttentionError(
-            "torch.jit.script cannot compile attention on a shortcut (`identity`), or one that "
-            "takes the place of a convolution (sk); use torch.export, or torch.jit.trace"
-        )
 
     def keep(self, x: Tensor) -> Tensor:
         """Keep a map; returns it."""

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...errors import AttentionError
 from ..attentions.gates import SafeBatchNorm1d, SafeBatchNorm2d, SafeGroupNorm
-from .map_slot import MapSlot
 
 _PLAIN_NORMS: dict[type[nn.Module], type[nn.Module]] = {
     SafeBatchNorm1d: nn.BatchNorm1d,
@@ -71,21 +71,68 @@ def scriptable_attention(attention: nn.Module) -> nn.Module:
         A module with the same parameters and keys; the attention itself if torch.fx cannot trace
         it. In training, its norms refuse a single value a channel, as torch's do.
     """
-    if any(isinstance(module, MapSlot) for module in attention.modules()):
-        return attention  # It receives a second map, which torch.fx does not see.
     try:
-        graph = _AttentionTracer().trace(attention)
+        graph = trace(_AttentionTracer(), attention)
     except Exception:
         return attention  # TorchScript may be able to compile it as it is, or says why not.
-    for node in graph.nodes:
-        node.type = None
-    graph.set_codegen(fx.graph.CodeGen())  # Without the annotations of `forward`, which are texts.
-    traced = fx.GraphModule(attention, graph)
+    traced = write_module(attention, graph)
     for path, module in list(traced.named_modules()):
         if (kind := _PLAIN_NORMS.get(type(module))) is not None:
             traced.set_submodule(path, _as_plain(module, kind))
-    _order_as(traced, attention)
-    return traced.train(attention.training)
+    return traced
+
+
+def trace(tracer: fx.Tracer, module: nn.Module) -> fx.Graph:
+    """What a module computes, in training and in evaluation.
+
+    Raises:
+        AttentionError: the two differ by more than what the layers that it calls do, as with
+            `F.dropout(x, training=self.training)`; a graph would fix one of them.
+        Exception: torch.fx cannot trace the module.
+    """
+    modes = {m: m.training for m in module.modules()}
+    try:
+        graphs = [tracer.trace(module.train(mode)) for mode in (True, False)]
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+    if str(graphs[0]) != str(graphs[1]):
+        raise AttentionError(
+            f"{type(module).__name__} computes something else in training than in evaluation"
+        )
+    return graphs[1]
+
+
+def write_module(traced: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+    """The module that torch.fx has traced, with the function that it wrote down.
+
+    Args:
+        traced: the module; the result has its parameters, in their order.
+        graph: what it computes.
+    """
+    for node in graph.nodes:
+        node.type = None
+    graph.set_codegen(fx.graph.CodeGen())  # Without the annotations of `forward`, which are texts.
+    module = fx.GraphModule(traced, graph)
+    _order_as(module, traced)
+    # See `scriptable_sequence`.
+    module.__dict__["_prepared_from"] = (traced,)
+    module.train(traced.training)
+    return module
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether `make_leaf` was called with a module."""
+    return "__module__" in vars(module)
+
+
+def make_leaf(module: nn.Module) -> None:
+    """Let torch.fx call a module in the programs that it traces, and not trace into it.
+
+    Attentions choose what to compute by the shape of a map, which is not known while a network is
+    traced. torch.fx decides by `__module__`.
+    """
+    module.__dict__["__module__"] = "torch.nn"
 
 
 class _AttentionTracer(fx.Tracer):

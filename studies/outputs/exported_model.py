@@ -23,6 +23,7 @@ from ...sanitize import clean_error, clean_text
 from ...spaces.architecture import Architecture, parse
 from ...spaces.attentions.plugins.register import REMEDY, describe_missing
 from ...spaces.attentions.registry import is_available
+from ...spaces.backbones.own_backbone import is_own_backbone
 from ...spaces.backbones.stem import Stem
 from ...spaces.networks.build import build_network
 from ..text.preprocessing import describe_preprocessing
@@ -197,9 +198,11 @@ def _build(
         )
     except AttentuneError as error:
         reason = clean_error(error).splitlines()[0]
+        step = f"upgrade attentune and timm, or {_REMEDY}"
+        if is_own_backbone(architecture.backbone):
+            step = "call this in the folder from which it was searched"
         raise StoreError(
-            f"the network of {folder} cannot be built here ({reason}); upgrade attentune and timm, "
-            f"or {_REMEDY}."
+            f"the network of {folder} cannot be built here ({reason}); {step}."
         ) from error
     except Exception as error:
         raise StoreError(

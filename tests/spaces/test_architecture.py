@@ -126,6 +126,9 @@ EXAMPLES = [
     "efficientnet_b0(attention=none@s1b2,s3-s4,s6)+eca@s3-s4.mid",
     "resnet50.a1_in1k+nl(r=2)@s3b2,s3b4.post",
     "resnet18+cbam(r=16,k=3,bias=true,start=identity)@s1.stage",
+    "my_module:make_model+se(r=4)@{neck}.post",
+    "../models/my-net.py:make_model+eca@all.post",
+    "/models/net.py:make_model",
 ]
 
 
@@ -141,6 +144,10 @@ def test_recorded_text_needs_nothing_that_it_names(text):
     assert str(parse_recorded(text)) == text
     with pytest.raises(ArchitectureError, match=r"unknown attention|has no option"):
         parse(text)
+
+
+def test_a_file_in_the_current_folder_has_one_name():
+    assert str(parse(".//./net.py:make+eca@all.post")) == "net.py:make+eca@all.post"
 
 
 def test_recorded_options_are_what_they_look_like():

@@ -73,6 +73,19 @@ def test_sites_of_a_network_of_ones_own_are_listed(run_here, networks):
     assert "@{2}.post" in printed
 
 
+def test_a_network_may_be_made_in_a_file_of_another_folder(run_here, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "my-net.py").write_text(NETWORKS)
+    words = ("--input", "1x32x32", "--json")
+    for file in ("models/my-net.py", "./models/my-net.py", str(tmp_path / "models" / "my-net.py")):
+        code, printed = run_here("sites", f"{file}:make", *words)
+        assert code == 0, printed
+        assert {site["module"] for site in json.loads(printed)} >= {"0", "2"}
+    code, printed = run_here("sites", "models/net.py:make", *words)
+    assert code == 2
+    assert "cannot be imported (FileNotFoundError" in printed
+
+
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [

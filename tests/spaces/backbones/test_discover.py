@@ -402,6 +402,15 @@ def test_the_stem_is_chosen_by_the_size_of_the_last_map(backbone, size, stem):
     assert choose_stem(backbone, size) == stem
 
 
+def test_the_stem_of_a_network_of_ones_own_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(
+        "import timm\ndef make():\n    return timm.create_model('test_resnet', in_chans=3)\n"
+    )
+    assert choose_stem("test_resnet", 32) == "small"
+    assert choose_stem("net.py:make", 32) == "native"
+
+
 def test_sites_are_those_of_the_site_map_in_the_order_of_the_network():
     listed = sites("resnet18", image_size=64, stem="small")
     assert listed == find_sites("resnet18", image_size=64, stem="small").sites

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from attentune.errors import AttentionError
 from attentune.spaces.attentions.catalogue import ATTENTIONS
 from attentune.spaces.networks.build import create_model
+from attentune.spaces.networks.own_network import insert
 from torch import nn
+from torch.nn import functional
 
 SIZE = 32
 NAMES = [name for name, entry in ATTENTIONS.items() if not entry.needs_convolution]
@@ -71,7 +74,65 @@ def test_the_network_that_was_scripted_keeps_its_keys_and_its_output():
     torch.testing.assert_close(model(x), expected)
 
 
-@pytest.mark.parametrize("text", ["se(r=4)@all.identity", "sk(r=4)@s1.mid"])
-def test_what_needs_a_second_map_is_refused_in_a_sentence(text):
-    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile attention on"):
-        torch.jit.script(make(f"test_resnet+{text}"))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "test_resnet+sk@all.mid+cbam(r=4)@all.identity+eca@all.mid",
+        "test_convnext+sk(start=identity)@s2.mid",
+        "test_byobnet+eca@all.residual",  # Its layers have properties.
+        # Their blocks receive a list of maps, and a map with options.
+        pytest.param("densenet121+eca@s1.post", marks=pytest.mark.slow),
+        pytest.param("dla34+eca@s3.post", marks=pytest.mark.slow),
+    ],
+)
+def test_blocks_are_scripted_whatever_they_receive_and_keep_their_keys(text):
+    model = make(text).eval()
+    scripted_from = copy.deepcopy(model)
+    scripted = torch.jit.script(scripted_from)
+    x = torch.randn(2, 3, SIZE, SIZE)
+    torch.testing.assert_close(scripted(x), model(x), rtol=1e-4, atol=1e-4)
+    names = [name for name, _ in model.named_parameters()]
+    assert [name for name, _ in scripted.named_parameters()] == names
+    assert list(scripted_from.state_dict()) == list(model.state_dict())
+    other = create_model(text, num_classes=4, image_size=SIZE, seed=1).eval()
+    scripted_from.load_state_dict(other.state_dict())
+    torch.testing.assert_close(scripted_from(x), other(x), rtol=1e-4, atol=1e-4)
+
+
+def test_maps_of_shortcuts_are_not_mixed_up_between_threads():
+    model = make("test_resnet+sk@all.mid+se(r=4)@all.identity").eval()
+    scripted = torch.jit.script(copy.deepcopy(model))
+    inputs = [torch.randn(1, 3, SIZE, SIZE) for _ in range(16)]
+    with torch.no_grad(), ThreadPoolExecutor(4) as threads:
+        outputs = list(threads.map(scripted, inputs))
+        for x, output in zip(inputs, outputs, strict=True):
+            torch.testing.assert_close(output, model(x))
+
+
+def test_a_scripted_block_drops_out_in_training_only():
+    model = make("test_efficientnet+sk@s2.mid").train()
+    scripted = torch.jit.script(copy.deepcopy(model))
+    x = torch.randn(2, 3, SIZE, SIZE)
+    torch.testing.assert_close(scripted.eval()(x), model.eval()(x))
+
+
+class DroppingBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(8, 8, 3, padding=1)
+        self.act = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + functional.dropout(self.act(self.conv1(x)), 0.5, self.training)
+
+
+def test_a_block_that_is_another_in_training_is_refused_in_a_sentence():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), DroppingBlock(), nn.MaxPool2d(2))
+    insert(network, "sk@{1.act}.post", torch.randn(2, 3, SIZE, SIZE))
+    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile DroppingBlock"):
+        torch.jit.script(network)
+
+
+def test_a_block_with_options_is_refused_in_a_sentence_if_its_shortcut_has_attention():
+    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile .*DlaBasic"):
+        torch.jit.script(make("dla34+eca@s3.identity"))

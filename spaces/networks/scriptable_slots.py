@@ -1,0 +1,118 @@
+"""Parts of a network in which a map passes in a `MapSlot`, in a form that TorchScript compiles.
+
+TorchScript compiles modules one by one, and one that keeps a map for another would mix up the maps
+of threads. torch.fx follows a map through a slot, and writes down the smallest part of the network
+that has both ends of it as one function, in which the map is a variable.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from os.path import commonpath
+from typing import Any
+
+from torch import fx, nn
+
+from ...errors import AttentionError
+from .map_slot import MapSlot
+from .scriptable import is_leaf, scriptable_attention, trace, write_module
+
+_PREPARE = "__prepare_scriptable__"
+"""What `torch.jit.script` asks a module for another one by, to compile in its place."""
+
+
+def prepare_slots(model: nn.Module) -> Callable[[], None]:
+    """Let `torch.jit.script` compile the parts of a network that have slots.
+
+    Args:
+        model: the network.
+
+    Returns:
+        A function that undoes it.
+    """
+    paths = defaultdict(list)
+    for path, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, MapSlot):
+            paths[module].append(path.replace(".", "/"))
+    parts = {commonpath(ends).replace("/", ".") for ends in paths.values()}
+    modules = [model.get_submodule(part) for part in parts]
+    for module in modules:
+        module.__dict__[_PREPARE] = partial(_scriptable_part, module)
+
+    def undo() -> None:
+        for module in modules:
+            module.__dict__.pop(_PREPARE, None)
+
+    return undo
+
+
+def _scriptable_part(part: nn.Module) -> nn.Module:
+    """A module that computes the same as a part of a network, without slots.
+
+    Raises:
+        AttentionError: torch.fx cannot follow the maps through the part.
+    """
+    tracer = _PartTracer()
+    try:
+        graph = trace(tracer, part)
+        if any(node.op == "placeholder" and node.args for node in graph.nodes):
+            raise AttentionError("it has options, which torch.fx takes to be given")
+    except Exception as error:
+        raise AttentionError(
+            f"torch.jit.script cannot compile {type(part).__name__} with attention on its shortcut "
+            "(`identity`), or in the place of a convolution (sk); use torch.export, or "
+            "torch.jit.trace"
+        ) from error
+    traced = write_module(part, graph)
+    for path in tracer.attentions:
+        traced.set_submodule(path, scriptable_attention(traced.get_submodule(path)))
+    names = _names_in_state(traced, part)
+    traced.register_state_dict_post_hook(partial(_show_names, names))  # type: ignore[no-untyped-call]
+    traced.register_load_state_dict_pre_hook(partial(_hide_names, names))  # type: ignore[no-untyped-call]
+    return traced
+
+
+class _PartTracer(fx.Tracer):
+    """Traces into modules that have slots, and calls all others.
+
+    Attributes:
+        attentions: the paths of those that are no modules with a form for TorchScript themselves.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attentions = set[str]()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether a module is called, and not traced."""
+        if any(isinstance(module, MapSlot) for module in m.modules()):
+            return False
+        if is_leaf(m) and not hasattr(m, _PREPARE):
+            self.attentions.add(module_qualified_name)
+        return True
+
+
+def _names_in_state(traced: nn.Module, part: nn.Module) -> dict[str, str]:
+    """The keys of the part's weights by those of the traced module, which shares them."""
+    keys = {id(tensor): key for key, tensor in part.state_dict(keep_vars=True).items()}
+    state = traced.state_dict(keep_vars=True)
+    return {name: keys[id(tensor)] for name, tensor in state.items() if id(tensor) in keys}
+
+
+def _show_names(
+    names: dict[str, str], _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any
+) -> None:
+    """Name the weights in a state dict as the part does."""
+    for name, key in names.items():
+        state[f"{prefix}{key}"] = state.pop(f"{prefix}{name}")
+
+
+def _hide_names(
+    names: dict[str, str], _module: nn.Module, state: dict[str, Any], prefix: str, *_: Any
+) -> None:
+    """Name the weights of a state dict as the traced module does."""
+    for name, key in names.items():
+        if f"{prefix}{key}" in state:
+            state[f"{prefix}{name}"] = state.pop(f"{prefix}{key}")
