@@ -67,7 +67,8 @@ def trace(entry: Attention) -> fx.Graph:
     attention = names[class_of(entry).__name__](CHANNELS).eval()
     maps = [torch.zeros(2, CHANNELS, HEIGHT, WIDTH) for _ in range(1 + entry.needs_convolution)]
     with torch.no_grad():
-        return torch.export.export(attention, tuple(maps), strict=False).graph_module.graph
+        graph: fx.Graph = torch.export.export(attention, tuple(maps), strict=False).graph
+        return graph
 
 
 class _Reader:

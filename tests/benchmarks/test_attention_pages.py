@@ -10,6 +10,7 @@ from attentune.benchmarks.computation_graph import read_graph
 from attentune.benchmarks.graph_drawing import draw_graph
 from attentune.benchmarks.tabular_benchmark import TABLES, TabularBenchmark
 from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.paste_in.attention_code import attention_code
 
 AGAIN = "run python benchmarks/attention_pages.py"
 
@@ -24,9 +25,15 @@ def test_the_overview_is_up_to_date_and_every_attention_has_a_page():
     assert pages == {"index", *ATTENTIONS}
 
 
-@pytest.mark.parametrize(
-    "name", [n if n == "se" else pytest.param(n, marks=pytest.mark.slow) for n in ATTENTIONS]
-)
+@pytest.mark.parametrize("name", ["se", "ca"])
+def test_a_page_has_the_formula_and_the_code(name):
+    page = (attention_pages.FOLDER / f"{name}.md").read_text("utf-8")
+    assert ATTENTIONS[name].formula in page, AGAIN
+    assert attention_code(name) in page, AGAIN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ATTENTIONS)
 def test_a_page_and_its_drawing_are_up_to_date(name):
     folder, entry = attention_pages.FOLDER, ATTENTIONS[name]
     assert (folder / f"{name}.md").read_text("utf-8") == attention_pages.page(entry), AGAIN
