@@ -54,11 +54,10 @@ shows one.
 
 **Which of them?** No attention is best everywhere: which one helps, in which stage and at which
 ratio depends on backbone, data and budget, which is what a search is for. The default search
-chooses between `se`, `eca`, `cbam` and `ca`, since these cover the kinds at little cost.
-`--attention` adds others. What gates channels only (`se`, `eca`) costs least. Spatial attention
-needs maps that are larger than a few locations. Global attention compares all locations with all,
-so its cost grows with the square of the map. Attention of your own is [as simple](../plugins.md)
-as a module of torch.
+chooses between `se`, `eca`, `cbam` and `ca`, which cost little. `--attention` adds others. What
+gates channels only (`se`, `eca`) costs least. Spatial attention needs maps that are larger than a
+few locations. Global attention compares all locations with all, so its cost grows with the square
+of the map. Attention of your own is [as simple](../plugins.md) as a module of torch.
 
 The time is that of a training step of the attention alone, forward and backward, for 64 maps of
 64×32×32 in float32 on one thread.

@@ -7,6 +7,8 @@ package, which is not that of its folder.
 
 from __future__ import annotations
 
+import posixpath
+import re
 import tempfile
 from pathlib import Path
 
@@ -50,4 +52,12 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Links that lead out of `docs/`, or into it, as links within the site."""
     if page.file.src_uri in PAGES:
         return markdown.replace("](docs/", "](")
-    return markdown.replace("](../", "](")
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def within_site(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, link[1]))
+        if not target.startswith("../"):
+            return link[0]
+        return f"]({posixpath.relpath(target.removeprefix('../'), folder or '.')}"
+
+    return re.sub(r"\]\((\.\./[^)#\s]*)", within_site, markdown)
