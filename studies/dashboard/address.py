@@ -35,7 +35,13 @@ MAX_PAGE_DIGITS = 6
 def unread_values(query: str | None) -> list[str]:
     """The parts of a query string that no address has, such as `colour=red`."""
     read = parse_qs(Address.from_query(query).query.lstrip("?"))
-    defaults = {"log": "0", "colour": Address.colour, "curve": Address.curve, "page": "1"}
+    defaults = {
+        "log": "0",
+        "edit": "0",
+        "colour": Address.colour,
+        "curve": Address.curve,
+        "page": "1",
+    }
     return [
         f"{key}={values[-1]}"
         for key, values in parse_qs((query or "").lstrip("?")).items()
@@ -61,6 +67,7 @@ class Address:
         ranges: filter: trials in all of these ranges; `filters.TrialRange` reads them.
         choices: filter: architectures with these choices; `filters.ChoiceFilter` reads them.
         trial: the number of the selected trial.
+        edit: whether the tags and the note of the selected trial are edited.
         first, second: numbers of trials whose architectures are compared; None: the defaults.
         sort: the column by which trials are sorted, after a `-` if downwards; None: the best first.
         page: of the table of trials, from 1.
@@ -83,6 +90,7 @@ class Address:
     ranges: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     trial: int | None = None
+    edit: bool = False
     first: int | None = None
     second: int | None = None
     sort: str | None = None
@@ -99,7 +107,8 @@ class Address:
             if "\x00" not in last  # PostgreSQL takes no text with this character.
         }
         state: dict[str, Any] = {n: values[n] for n in TEXT_FIELDS if n in values}
-        state["log"] = values.get("log") == "1"
+        for name in ("log", "edit"):
+            state[name] = values.get(name) == "1"
         if values.get("colour") in COLOURINGS:
             state["colour"] = values["colour"]
         if values.get("curve") in CURVE_TITLES:

@@ -9,7 +9,7 @@ study has changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,17 @@ from dash import (
 from dash.exceptions import PreventUpdate
 from flask import request
 
-from ...errors import AttentuneError, MissingStorageError
+from ...errors import AttentuneError, MissingStorageError, StudyError
 from ..database.store import Store
 from ..figures.base import escape_html
 from ..figures.themes import LIGHT
+from ..trial_marks import TrialMarks
 from .address import Address
 from .base_path import ROOT, BasePath
 from .cache import ComputationError
 from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
+from .guard import LOOPBACK, host_of
 from .guarded_dash import PROBLEM_ID, GuardedDash
 from .missing import describe_unknown_values, missing_database, missing_study
 from .model_download import MODEL_PATH, respond_with_model
@@ -57,9 +59,11 @@ from .pages import (
     trials,
     warnings,
 )
+from .pages.mark_editor import mark_editor
 from .pages.trial_card import trial_card
 from .parallel_axes import drawn_rows, filters_of_box, parallel_axes
 from .selection import selection_of_click
+from .study_state import StudyState
 from .trial_columns import TrialColumns
 from .trials_csv import respond_with_trials
 
@@ -168,6 +172,8 @@ def make_app(
     store: Store,
     first: str | None = None,
     base: BasePath = ROOT,
+    *,
+    has_token: bool = False,
 ) -> Dash:
     """The application for an open database.
 
@@ -175,6 +181,8 @@ def make_app(
         store: the database.
         first: the study that it shows first; None: the newest.
         base: the path before those of all pages in the browser.
+        has_token: whether only readers who know a token get an answer. They may change stars, tags
+            and notes; without a token, those may who address this machine by its loopback name.
     """
     app = GuardedDash(
         __name__,
@@ -190,7 +198,7 @@ def make_app(
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = _layout
-    states = StudyStates(store, first, base)
+    states = StudyStates(store, first, base, lambda: has_token or _is_local())
     app.server.add_url_rule(
         trials.CSV_PATH,
         view_func=lambda: respond_with_trials(states, request.query_string.decode()),
@@ -205,7 +213,13 @@ def make_app(
     _add_pages(app, states)
     _add_figures_and_texts(app, states)
     _add_address(app, states)
+    _add_marks(app, states)
     return app
+
+
+def _is_local() -> bool:
+    """Whether the present request addresses this machine by a loopback name, and not a proxy."""
+    return host_of(request.environ) in LOOPBACK
 
 
 def _layout() -> Component:
@@ -229,12 +243,14 @@ def _layout() -> Component:
             dcc.Store(id="compared"),
             dcc.Store(id="theme"),
             dcc.Store(id="written"),
+            dcc.Store(id="edited"),
             header,
             html.P(id="server-problem", className="problem", role="alert"),
             html.P(id=PROBLEM_ID, className="problem", role="alert"),
             html.P(id="unknown", className="problem", role="status"),
             html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
             html.Div(id="controls"),
+            html.Div(id="editor"),
             html.Div(
                 [html.Main(id="page"), html.Div(id="card", **{"aria-live": "polite"})],
                 id="body",
@@ -500,3 +516,69 @@ def _add_address(app: Dash, states: StudyStates) -> None:
         if not name or name == shown:
             raise PreventUpdate
         return Address(study=name).query
+
+
+def _add_marks(app: Dash, states: StudyStates) -> None:
+    """Let readers change the star, the tags and the note of the selected trial."""
+
+    def edited_trial(query: str) -> tuple[StudyState, int]:
+        """The study and the trial whose marks a reader wants to change."""
+        address = Address.from_query(query)
+        state = states.get(address.study)
+        if state is None or address.trial is None:
+            raise PreventUpdate
+        if not states.may_edit():
+            raise StudyError(
+                "Stars, tags and notes can be changed on this machine only, or with a token "
+                "(--host)."
+            )
+        return state, address.trial
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("editor", "children"),
+        Output("edited", "data"),
+        Input("url", "search"),
+        Input("url", "pathname"),
+        Input("study", "data"),
+        State("edited", "data"),
+    )
+    def editor(query: str, pathname: str, study: str, edited: str) -> Any:
+        address = Address.from_query(query)
+        has_card = PAGES[_path(states, pathname)].has_card
+        is_open = study and address.edit and address.trial is not None and has_card
+        name = f"{study} {address.trial}" if is_open and states.may_edit() else ""
+        if name == (edited or ""):
+            raise PreventUpdate  # What was typed stays.
+        return mark_editor(states.context(query, LIGHT.name)) if name else None, name
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("url", "search", allow_duplicate=True),
+        Output("version", "data", allow_duplicate=True),
+        Input("save-marks", "n_clicks"),
+        State("mark-tags", "value"),
+        State("mark-note", "value"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def save(clicks: int | None, tags: str | None, note: str | None, query: str) -> Any:
+        if not clicks:
+            raise PreventUpdate
+        state, number = edited_trial(query)
+        marks = TrialMarks.of(state.marks.of(number).starred, tags or "", note or "")
+        state.marks.write(number, marks)
+        closed = Address.from_query(query).with_changes({"edit": False}).query
+        return closed, f"{state.study.id}:{state.refresh()}"
+
+    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
+        Output("version", "data", allow_duplicate=True),
+        Input("star-button", "n_clicks"),
+        State("url", "search"),
+        prevent_initial_call=True,
+    )
+    def star(clicks: int | None, query: str) -> Any:
+        if not clicks:
+            raise PreventUpdate
+        state, number = edited_trial(query)
+        marks = state.marks.of(number)
+        state.marks.write(number, replace(marks, starred=not marks.starred))
+        return f"{state.study.id}:{state.refresh()}"

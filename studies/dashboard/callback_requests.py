@@ -63,6 +63,11 @@ PROPERTY_TYPES: dict[str, Any] = {
     "theme.data": Text | None,
     "written.data": Text | None,
     "study-picker.value": Text | None,
+    "star-button.n_clicks": int | None,
+    "save-marks.n_clicks": int | None,
+    "mark-tags.value": Text | None,
+    "mark-note.value": Text | None,
+    "edited.data": Text | None,
     "graph.clickData": _Click | None,
     "graph.selectedData": _Box | None,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dash.exceptions import PreventUpdate
@@ -30,6 +31,7 @@ class PageContext:
         theme: colours of figures.
         compared: other studies to show beside it.
         base: the path before those of all pages in the browser.
+        may_edit: whether the reader may change stars, tags and notes.
     """
 
     state: StudyState
@@ -37,6 +39,7 @@ class PageContext:
     theme: Theme
     compared: tuple[StudyState, ...] = ()
     base: BasePath = ROOT
+    may_edit: bool = False
 
     @property
     def database(self) -> str:
@@ -69,6 +72,7 @@ class StudyStates:
         store: the database.
         first: the study of an address that names none.
         base: the path before those of all pages in the browser.
+        may_edit: whether the reader of the present request may change stars, tags and notes.
     """
 
     def __init__(
@@ -76,8 +80,9 @@ class StudyStates:
         store: Store,
         first: str | None,
         base: BasePath = ROOT,
+        may_edit: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.store, self.first, self.base = store, first, base
+        self.store, self.first, self.base, self.may_edit = store, first, base, may_edit
         self._states: dict[int, StudyState] = {}
         self._process = BackgroundProcess()
         self._lock = threading.Lock()
@@ -114,7 +119,7 @@ class StudyStates:
         named = (self.get(name) for name in address.compared[:MAX_COMPARED])
         compared = tuple(s for s in named if s is not None and s is not state)
         colours = DARK if theme == DARK.name else LIGHT
-        return PageContext(state, address, colours, compared, self.base)
+        return PageContext(state, address, colours, compared, self.base, self.may_edit())
 
 
 def study_names(store: Store) -> list[str]:

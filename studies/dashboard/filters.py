@@ -10,7 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,7 @@ class FilteredStudy:
         further: the metrics that are objectives beside it.
         metrics: recorded metrics besides the accuracy by number of the trial.
         choices: what each architecture has chosen, by column.
+        marks: the words of the marks of trials, in lower case, by number.
     """
 
     index: InsertionIndex
@@ -125,6 +126,7 @@ class FilteredStudy:
     further: Sequence[Objective]
     metrics: Mapping[int, Mapping[str, float]]
     choices: Sequence[Mapping[str, str]] = ()
+    marks: Mapping[int, str] = field(default_factory=dict)
 
     def passing_trials(self, address: Address, rows: npt.NDArray[Any]) -> Flags:
         """(n,) whether each of the n trials passes all filters.
@@ -200,6 +202,8 @@ class FilteredStudy:
         passed: Flags = np.array(matches, dtype=bool)[rows["architecture"]]
         if word.isdecimal() and len(word) <= MAX_TRIAL_DIGITS:
             passed |= rows["number"] == int(word)
+        if marked := [number for number, words in self.marks.items() if word in words]:
+            passed |= np.isin(rows["number"], marked)
         if word in STATES:
             passed |= rows["state"] == STATES.index(word)
         return passed

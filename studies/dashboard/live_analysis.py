@@ -21,6 +21,7 @@ from .address import Address
 from .cache import VersionedCache
 from .filters import FilteredStudy
 from .live_choices import LiveChoices
+from .live_marks import LiveMarks
 from .live_trials import LiveTrials
 
 MAX_MARKERS = 500
@@ -42,8 +43,18 @@ class LiveAnalysis:
     any thread.
     """
 
-    def __init__(self, trials: LiveTrials, choices: LiveChoices, cache: VersionedCache) -> None:
-        self._trials, self._choices, self._cache = trials, choices, cache
+    def __init__(
+        self, trials: LiveTrials, choices: LiveChoices, marks: LiveMarks, cache: VersionedCache
+    ) -> None:
+        """Analyse a study.
+
+        Args:
+            trials: of the study.
+            choices: of its architectures.
+            marks: of its trials.
+            cache: of the study.
+        """
+        self._trials, self._choices, self._marks, self._cache = trials, choices, marks, cache
         self._insertions: InsertionIndex | None = None
         self.objectives = objectives_of(trials.study.objectives)
 
@@ -133,7 +144,8 @@ class LiveAnalysis:
         """
         filters = address.filters if address else ()
         selected = address.trial if address else None
-        name = ("findings", filters, cost.key if cost else "", selected)
+        marks = self._marks.version if address and address.search else ""
+        name = ("findings", filters, marks, cost.key if cost else "", selected)
         findings = self._cache.get(name, lambda: self._findings(address, cost))
         return replace(findings, counts=self._trials.counts())
 
@@ -218,6 +230,7 @@ class LiveAnalysis:
                 study.further_metrics,
                 self.metrics,
                 self._choices.read(self.stages)[1] if with_choices else (),
+                {number: marks.words for number, marks in self._marks.by_number.items()},
             )
 
     @property

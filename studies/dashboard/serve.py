@@ -1,4 +1,7 @@
-"""The server of the dashboard: read-only, by default on the loopback interface only."""
+"""The server of the dashboard, by default on the loopback interface only.
+
+It reads the database; stars, tags and notes are the one thing that it writes (`live_marks`).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def application(
     """
     from .app import make_app
 
-    app = make_app(store, study, base)
+    app = make_app(store, study, base, has_token=token is not None)
     scripts = " ".join(app.csp_hashes())
     policy = (
         f"default-src 'self'; script-src 'self' {scripts}; style-src 'self' 'unsafe-inline'; "

@@ -9,6 +9,7 @@ live_alternatives    what the alternatives to attention show
 study_records        trials in full, from the database
 live_predictions     what follows from the predictions of trials
 inspected_trials     attention maps
+live_marks           stars, tags and notes of trials
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from .live_alternatives import LiveAlternatives
 from .live_analysis import LiveAnalysis
 from .live_choices import LiveChoices
 from .live_confirmation import LiveConfirmation
+from .live_marks import LiveMarks
 from .live_predictions import LivePredictions
 from .live_trials import LiveTrials
 from .study_records import StudyRecords
@@ -60,7 +62,8 @@ class StudyState:
         self.trials = LiveTrials(store, study, cache)
         self.records = StudyRecords(self.trials, cache)
         self.choices = LiveChoices(self.trials, cache)
-        self.analysis = LiveAnalysis(self.trials, self.choices, cache)
+        self.marks = LiveMarks(store, study, cache)
+        self.analysis = LiveAnalysis(self.trials, self.choices, self.marks, cache)
         self.background = BackgroundAnalysis(
             self.trials, self.analysis, cache, process or BackgroundProcess()
         )
@@ -74,6 +77,7 @@ class StudyState:
         """Read what is new; return a version that changes when there is something new to show."""
         with self._cache.lock:
             if self.trials.refresh():
+                self.marks.refresh()
                 self.analysis.precompute()
             return self._cache.version
 

@@ -78,7 +78,8 @@ class TrialColumns:
         """The keys of the columns that are shown without a choice."""
         costs = [o.key for o in self._analysis.objectives if o.is_cost] or ["params"]
         further = [o.key for o in self._state.study.further_metrics]
-        keys = (*DEFAULT_COLUMNS, *further, *costs, "seconds")
+        marked = ["starred", "tags"] if self._state.marks.by_number else []
+        keys = (*marked, *DEFAULT_COLUMNS, *further, *costs, "seconds")
         return [key for key in keys if key in self._columns]
 
     @cached_property
@@ -113,6 +114,17 @@ class TrialColumns:
         self._records = {record.number: record for record in records}
 
     def _make_columns(self) -> Iterator[TrialColumn]:
+        marks = self._state.marks
+        yield TrialColumn(
+            "starred",
+            "Star",
+            lambda rows: np.array([marks.of(int(n)).starred for n in rows["number"]], float),
+            lambda row: _star(marks.of(int(row["number"])).starred),
+            is_number=False,
+            downwards=True,
+        )
+        yield self._choice("tags", "Tags", lambda row: ", ".join(marks.of(int(row["number"])).tags))
+        yield self._choice("remark", "Note", lambda row: marks.of(int(row["number"])).note)
         yield self._number("number", "Trial")
         texts = np.array([_sorting_text(text) for text in self._texts] or [""])
         yield TrialColumn(
@@ -267,6 +279,10 @@ class TrialColumns:
         if record.failure is not None:
             return f"{record.failure.kind}: {record.failure.message}"[:MAX_MESSAGE_LENGTH]
         return record.note or ""
+
+
+def _star(starred: bool) -> Component:
+    return html.Span("★", role="img", **{"aria-label": "starred"}) if starred else ""
 
 
 def _cost(cost: Objective, row: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ForeignKey,
     Index,
     Integer,
@@ -24,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from ...sanitize import MAX_TRACEBACK_LENGTH
 from ..records import STATES
+from ..trial_marks import MAX_NOTE_LENGTH
 from .column_types import (
     ArchitectureText,
     BigWhole,
@@ -40,7 +42,7 @@ VERSION_TABLE = "attentune_alembic_version"
 ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
 ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
 """Conditions of the indexes that let a trial run only once."""
-HEAD = "0012"
+HEAD = "0013"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -242,6 +244,23 @@ class DataRecordRow(Base):
     facts: Mapped[dict[str, Any]] = mapped_column(Json(dict))
     images: Mapped[bytes] = mapped_column(LargeBinary)
     recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TrialMarkRow(Base):
+    """What a reader has marked of a trial: a star, tags, a note; see `trial_marks.TrialMarks`."""
+
+    __tablename__ = "attentune_trial_marks"
+
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("attentune_studies.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    number: Mapped[int] = mapped_column(Whole, primary_key=True, autoincrement=False)
+    starred: Mapped[bool] = mapped_column(Boolean)
+    tags: Mapped[list[Any]] = mapped_column(Json(list))
+    note: Mapped[str] = mapped_column(CleanText(MAX_NOTE_LENGTH))
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ProbeRow(Base):

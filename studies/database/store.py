@@ -33,6 +33,7 @@ from .data_records import DataRecordRepository
 from .epochs import EpochRepository
 from .insertions import InsertionRepository
 from .leases import LeaseRepository, busy
+from .marks import MarkRepository
 from .metrics import MetricRepository
 from .probes import ProbeRepository
 from .sqlite_file import SqliteFile
@@ -66,6 +67,7 @@ class Store:
         self.metrics = MetricRepository(database, self.studies)
         self.insertions = InsertionRepository(database, self.studies)
         self.data_records = DataRecordRepository(database, self.studies)
+        self.marks = MarkRepository(database, self.studies)
         self.leases = LeaseRepository(database, self.studies)
         self.probes = ProbeRepository(database)
 

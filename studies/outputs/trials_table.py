@@ -21,6 +21,7 @@ from ...runners.metrics import METRICS, in_order
 from ...spaces.architecture import Architecture, Place
 from ..database.store import Store
 from ..records import StudyRecord, TrialRecord
+from ..trial_marks import TrialMarks
 
 TRIAL_COLUMNS = (
     "number",
@@ -48,6 +49,9 @@ TRIAL_COLUMNS = (
     "finished_at",
 )
 """Fields of a `TrialRecord`, in the order of the columns. Further metrics follow, then choices."""
+MARK_COLUMNS = ("starred", "tags", "remark")
+"""What readers of the dashboard have marked; the columns are left out without any marks."""
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 REMOVED = "removed"
 """In the column `s3.own`: the backbone's own attention of that stage is removed."""
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -78,10 +82,22 @@ def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]
         }
         for trial, choice in zip(trials, choices, strict=True)
     ]
+    marks = store.marks.read(study)
+    for row in rows:
+        if (marked := marks.get(row["number"])) is not None:
+            row |= _mark_fields(marked)
     recorded = (key for values in metrics.values() for key in values)
     further = [key for key in in_order([*METRICS, *recorded]) if key not in TRIAL_COLUMNS]
     further = [names.get(key, key) for key in further]
-    return [*TRIAL_COLUMNS, *further, *choice_columns(choices, stages)], rows
+    marked_columns = MARK_COLUMNS if marks else ()
+    return [*TRIAL_COLUMNS, *further, *choice_columns(choices, stages), *marked_columns], rows
+
+
+def _mark_fields(marks: TrialMarks) -> Row:
+    """The marks of a trial; a text that a spreadsheet would take for a formula is quoted."""
+    texts = (", ".join(marks.tags), marks.note)
+    tags, note = (f"'{text}" if text.startswith(_FORMULA_SIGNS) else text for text in texts)
+    return dict(zip(MARK_COLUMNS, (marks.starred, tags, note), strict=True))
 
 
 def _names_with_unit(study: StudyRecord) -> dict[str, str]:

@@ -138,6 +138,13 @@ PROPERTY_VALUES: dict[str, Any] = {
     "written.data": None,
     "study-picker.value": "young",
 }
+PROPERTY_VALUES |= {
+    "star-button.n_clicks": None,
+    "save-marks.n_clicks": 1,
+    "mark-tags.value": "good, small",
+    "mark-note.value": "with 224 px",
+    "edited.data": "",
+}
 CONTROL_VALUES: dict[str, Any] = {
     "cost": "params",
     "third": "macs",
@@ -147,9 +154,17 @@ CONTROL_VALUES: dict[str, Any] = {
     "position": [],
     "stage": [],
     "ratio": [],
+    "state": ["pruned"],
+    "search": "se s3",
+    "sort": "-params",
+    "columns": ["number", "score"],
+    "curve": "val_loss",
+    "first": 1,
+    "second": 0,
     "trial": 3,
     "compared": ["young"],
 }
+BOX = {"points": [], "range": {"x": [-0.2, 0.3], "y": [0.2, 1.1]}}
 CLICK = {"points": [{"curveNumber": 1, "pointNumber": 0, "x": 1040, "customdata": 4}]}
 
 
@@ -200,8 +215,9 @@ def _properties(item: Mapping[str, str]) -> Any:
         ids = [{"control": control} for control in CONTROL_VALUES]
         values = [id_ if prop == "id" else CONTROL_VALUES[id_["control"]] for id_ in ids]
     else:
-        ids = [{"name": "pareto", "slot": "graph"}, {"name": "three-objectives", "slot": "graph"}]
-        values = [CLICK, None]
+        names = ("parallel-coordinates" if prop == "selectedData" else "pareto", "slices")
+        ids = [{"name": graph, "slot": "graph"} for graph in names]
+        values = [BOX if prop == "selectedData" else CLICK, None]
     return [
         {"id": id_, "property": prop, "value": value}
         for id_, value in zip(ids, values, strict=True)

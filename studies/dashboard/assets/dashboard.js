@@ -242,6 +242,15 @@
     });
   }
 
+  var editorIsOpen = false;
+
+  // The form for tags and the note opens above the page, where a reader may not see it.
+  function focusEditor() {
+    var field = document.getElementById("mark-tags");
+    if (field && !editorIsOpen) { field.focus(); }
+    editorIsOpen = Boolean(field);
+  }
+
   // Pages are drawn anew when a card opens or closes, which loses the focus.
   function moveFocus() {
     var close = document.getElementById("close-card"), selected = selectedTrial();
@@ -260,14 +269,16 @@
   }
 
   document.addEventListener("DOMContentLoaded", function () {
-    new MutationObserver(moveFocus).observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(function () { moveFocus(); focusEditor(); })
+      .observe(document.body, { childList: true, subtree: true });
   });
   document.addEventListener("pointerdown", function () { usesKeyboard = false; returnTo = null; }, true);
   document.addEventListener("keydown", function (event) {
     usesKeyboard = true;
     returnTo = null;
     var close = document.getElementById("close-card");
-    if (event.key === "Escape" && close) { close.click(); }
+    var isTyping = event.target.closest && event.target.closest(".mark-editor");
+    if (event.key === "Escape" && close && !isTyping) { close.click(); }
   }, true);
 
   // Dash's links scroll to the top. One that only changes what is selected on this page must not.

@@ -93,7 +93,30 @@ def pareto(context: PageContext) -> go.Figure:
         selected=address.trial,
     )
     _add_early_ends(figure, context)
+    _add_stars(figure, context)
     return figure.update_layout(uirevision=f"{state.study.id} {cost.key} {address.log}")
+
+
+def _add_stars(figure: go.Figure, context: PageContext) -> None:
+    """Mark the architectures of which a trial has a star."""
+    starred = {n for n, marks in context.state.marks.by_number.items() if marks.starred}
+    findings = context.state.analysis.findings(context.address, context.cost)
+    form, key = MetricFormat(findings.metric), context.cost.key
+    points = [s for s in findings.architectures if starred & {*s.numbers} and key in s.values]
+    if points:
+        figure.add_trace(
+            go.Scatter(
+                x=[point.values[key] for point in points],
+                y=[form.on_axis(point.score) for point in points],
+                name="starred",
+                mode="text",
+                showlegend=False,
+                text=["★"] * len(points),
+                textposition="top right",
+                textfont={"size": 17, "color": context.theme.text},
+                hoverinfo="skip",
+            )
+        )
 
 
 def _early_ends(context: PageContext) -> npt.NDArray[Any]:

@@ -23,6 +23,7 @@ from ..context import PageContext
 from ..model_download import MODEL_PATH
 from .predictions import metrics_table
 
+STAR_BUTTON = "star-button"
 MAX_MESSAGE_LENGTH = 2000
 """Characters of a failure's message."""
 
@@ -58,6 +59,7 @@ def trial_card(context: PageContext) -> Component:
             html.H2(f"Trial {trial.number}"),
             *_state(trial),
             architecture_diagram(trial.parsed, state.analysis.stages, context.theme),
+            *_marks(context, trial),
             html.H3("Architecture"),
             copyable_text(trial.architecture, "the architecture"),
             html.H3("Learning curve"),
@@ -89,6 +91,29 @@ def trial_card(context: PageContext) -> Component:
         role="complementary",
         **{"aria-label": f"Trial {trial.number}"},
     )
+
+
+def _marks(context: PageContext, trial: TrialRecord) -> list[Component]:
+    """The star, the tags and the note of a trial; buttons only where they may be changed."""
+    marks = context.state.marks.of(trial.number)
+    shown: list[Component] = []
+    if context.may_edit:
+        star = html.Button(
+            "★ Starred" if marks.starred else "☆ Star",
+            id=STAR_BUTTON,
+            type="button",
+            **{"aria-pressed": "true" if marks.starred else "false"},
+        )
+        address = context.address.with_changes({"edit": True})
+        words = "Edit tags and note" if marks.tags or marks.note else "Add tags or a note"
+        shown.append(html.P([star, " ", dcc.Link(words, href=address.query)], className="marks"))
+    elif marks.starred:
+        shown.append(html.P("★ Starred"))
+    if marks.tags:
+        shown.append(html.P([html.Span(tag, className="tag") for tag in marks.tags]))
+    if marks.note:
+        shown.append(html.P(marks.note, className="note"))
+    return shown
 
 
 def _graph(figure: go.Figure, label: str) -> Component:
