@@ -193,11 +193,12 @@ def _known_pool(name: str) -> str:
     return name
 
 
-def _ray_address(address: str) -> str:
+def check_ray_address(address: str) -> str:
+    """The address of a Ray cluster; ValueError if it has another form."""
     if address.startswith("ray://"):
         raise ValueError(
-            "Ray's client (ray://) is not used; run attentune on a node of the cluster, with "
-            "--ray-address auto"
+            "an address of Ray's client (ray://) cannot be used; run attentune on a node of the "
+            "cluster, with --ray-address auto"
         )
     if address not in ("auto", "local") and not re.fullmatch(r"\S+:\d{1,5}", address):
         raise ValueError(f"must be auto, local or HOST:PORT, not {address!r}")
@@ -261,7 +262,7 @@ class RunPlan(BaseModel):
         description="Where workers run; local: processes on this machine; ray: actors on the nodes "
         "of a Ray cluster, one for each of its CPUs, or --workers-per-gpu for each of its GPUs.",
     )
-    ray_address: Annotated[str, AfterValidator(_ray_address)] = Field(
+    ray_address: Annotated[str, AfterValidator(check_ray_address)] = Field(
         "auto",
         description="Ray cluster for --pool ray: auto for that of this machine, HOST:PORT of its "
         "head node, or local to start one on this machine.",

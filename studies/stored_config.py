@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -120,7 +121,8 @@ class StoredConfig:
     while, `expected_gains` (the values of an `ExpectedGain` each) and, once a confirmation was
     begun, `confirm` (a `ConfirmPlan`); `alternatives` (an `AlternativesPlan`) once they are
     decided. While a study is being set up, it has `request` in place of
-    `study`, `plan` and `plugins`; see `search/run/study_setup.py`.
+    `study`, `plan` and `plugins`; see `search/run/study_setup.py`. `artifacts` is there if the
+    study keeps its artifacts in another folder than its database.
 
     A study has to be viewable even if another version of attentune wrote it, or if its plug-ins are
     not installed here. So nothing is parsed when a study is read. `study`, `plan`, `recipe` and
@@ -141,6 +143,13 @@ class StoredConfig:
     def is_being_set_up(self) -> bool:
         """Whether the study has only been requested: what was left open is not decided yet."""
         return "request" in self.json and "study" not in self.json
+
+    @property
+    def artifacts(self) -> Path | None:
+        """The folder in which the study keeps its folder of artifacts; None: its database's."""
+        stored = self.json.get("artifacts")
+        is_path = isinstance(stored, str) and Path(stored).is_absolute()
+        return Path(str(stored)) if is_path else None
 
     @cached_property
     def study(self) -> StudyConfig:

@@ -222,8 +222,10 @@ class _TokenFolder:
         )
 
     def delete(self) -> None:
-        """Delete the token and the answers."""
+        """Delete the token and the answers, and the folder if nothing else is in it."""
         shutil.rmtree(self.token.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
 
 def _unreachable(ray: Any) -> tuple[type[Exception], ...]:

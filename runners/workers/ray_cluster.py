@@ -85,6 +85,7 @@ class RayCluster:
             UsageError: the cluster is on another machine and open to everybody.
         """
         _refuse_usage_statistics()
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # It prints a line for each retry.
         if address != "local":
             _prepare_tokens(address)
         ray = import_ray()
@@ -265,13 +266,14 @@ def _keep_quiet() -> None:
 
 def _explain(error: Exception, address: str) -> Exception:
     """What to raise in place of an error of `ray.init`."""
-    message = str(error)
+    message = "\n".join(map(str, _chain(error)))
     if "Version mismatch" in message:
-        versions = " ".join(message.partition("Version mismatch:")[2].split())
-        return MachineError(f"{versions} All nodes need the same versions, Python's to the patch.")
-    if "authentication" in message.lower():
+        text = message.partition("Version mismatch:")[2].partition("\n\n")[0]
+        versions = clean_text(" ".join(text.split()), 300, one_line=True)
+        return MachineError(f"{versions}. All nodes need the same versions, Python's to the patch.")
+    if any(word in message for word in ("authentication", "Unauthenticated", "InvalidAuthToken")):
         return MachineError(
-            "the Ray cluster refuses the authentication token of this machine; copy "
+            "the Ray cluster asks for another authentication token than this machine has; copy "
             "~/.ray/auth_token from the head node, or set RAY_AUTH_TOKEN to its token"
         )
     if "node_ip_address" in message or "matching IP" in message:
@@ -279,6 +281,14 @@ def _explain(error: Exception, address: str) -> Exception:
             f"this machine is no node of the Ray cluster at {address}; join it with `ray start "
             f"--address={address}`"
         )
-    if address == "auto":
+    if address == "auto" and "Could not find" in message:
         return MachineError(f"there is no Ray cluster on this machine; {HOW_TO_START}")
-    return MachineError(f"the Ray cluster at {address} cannot be used: {first_line(error)}")
+    reason = first_line(error)
+    return MachineError(f"the Ray cluster ({address}) cannot be used: {reason}; is it running?")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what has led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -83,7 +83,9 @@ def copy(
             if as_json:
                 _print_copies(original, copies, copied)
                 return
-            print_line(f"{copies.name} has the copies, and {copies.artifacts} their files.")
+            folders = {str(copies.artifacts_of(study.name)) for study in copied}
+            holders = " and ".join(sorted(folders or {str(copies.artifacts)}))
+            print_line(f"{copies.name} has the copies, and {holders} their files.")
 
 
 def _print_copied(study: CopiedStudy) -> None:

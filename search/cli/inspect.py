@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.padding import Padding
@@ -24,8 +25,13 @@ from ...spaces.backbones.stem import Stem
 from ...studies.objectives import OBJECTIVES
 from ...studies.text import formatting
 from .own_networks import example_images, read_shape
-from .shared import Json, out, plain_table, print_json
+from .shared import Db, Json, out, plain_table, print_json
 
+if TYPE_CHECKING:
+    from ...runners.inspection.doctor import Check
+
+MIN_NAME_WIDTH = 12
+"""Of the names of checks."""
 ImageSize = Annotated[
     int | None, typer.Option(min=1, help="Side of the images, in pixels. Default: the backbone's.")
 ]
@@ -222,17 +228,53 @@ def _print_measurement(measurement: Measurement, device: str, batch_size: int) -
     out.print(table)
 
 
-def doctor(as_json: Json = False) -> None:
-    """Check the installation: versions, devices, data cache."""
+def doctor(
+    pool: Annotated[
+        Literal["local", "ray"], typer.Option(help="Also check the nodes of a Ray cluster: ray.")
+    ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="Ray cluster: auto, HOST:PORT or local; as in search.")
+    ] = "auto",
+    artifacts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that all nodes of a cluster should share. Default: that of the database."
+        ),
+    ] = None,
+    db: Db = None,
+    as_json: Json = False,
+) -> None:
+    """Check the installation: versions, devices, data cache; and the nodes of a cluster."""
     with defer_interrupts():
         from ...runners.inspection.doctor import check_installation
 
     checks = check_installation()
+    if pool == "ray":
+        checks += _check_ray(ray_address, artifacts, db)
     if as_json:
         print_json([check.to_json() for check in checks])
     else:
+        width = max(MIN_NAME_WIDTH, *(len(check.name) for check in checks))
         for check in checks:
             mark = Text("✓", "green") if check.ok else Text("✗", "red")
-            out.print(mark, f"{check.name:<12}", check.detail, highlight=False)
+            out.print(mark, f"{check.name:<{width}}", check.detail, highlight=False)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _check_ray(address: str, artifacts: Path | None, db: str | None) -> list[Check]:
+    """The checks of a Ray cluster; see `doctor`."""
+    from ...runners.inspection.cluster_doctor import check_cluster
+    from ...studies.config import check_ray_address
+    from ...studies.database.artifacts import ARTIFACTS, artifacts_beside
+    from ...studies.database.connection import locate
+
+    try:
+        check_ray_address(address)
+    except ValueError as error:
+        raise UsageError(f"doctor: ray_address: {error}") from None
+    if artifacts is not None:
+        folder = artifacts.expanduser().resolve() / ARTIFACTS
+    else:
+        folder = artifacts_beside(locate(db))
+    return check_cluster(address, folder)

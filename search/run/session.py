@@ -79,9 +79,9 @@ def create_study(
     warm_up()
     with defer_interrupts():
         from .optuna_tables import check_name_is_free
-        from .study_setup import removed_if_refused, set_up, store_request
+        from .study_setup import artifacts_of_request, removed_if_refused, set_up, store_request
     check_name_is_free(store, name)
-    check_workers(store, request.plan)
+    check_workers(request.plan, artifacts_of_request(store, request))
     if command is not None:
         command = hide_passwords(clean_text(command, MAX_COMMAND_LENGTH))
     record = store_request(store, name, request, command)

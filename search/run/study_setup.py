@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ...errors import MachineError, StoreError, StudyError
@@ -26,6 +27,7 @@ from ...machine_faults import machine_fault
 from ...runners.data import Progress
 from ...spaces.attentions.plugins.register import origins_of
 from ...studies.config import validated
+from ...studies.database.artifacts import ARTIFACTS
 from ...studies.database.store import Store
 from ...studies.objectives import objective
 from ...studies.records import StudyRecord
@@ -58,13 +60,21 @@ def store_request(
         UsageError: the name is not allowed.
         StudyError: the name is taken.
     """
+    config = {REQUEST: request_json(request), "command": command}
+    if request.artifacts is not None:
+        config["artifacts"] = request.artifacts
     return store.studies.create(
         name,
         backbone=request.backbone,
         objectives=[objective(each).stored_name for each in request.objectives],
-        config={REQUEST: request_json(request), "command": command},
+        config=config,
         seed=request.seed,
     )
+
+
+def artifacts_of_request(store: Store, request: SearchRequest) -> Path:
+    """The folder of artifacts of a study that is not stored yet."""
+    return store.artifacts if request.artifacts is None else Path(request.artifacts) / ARTIFACTS
 
 
 def set_up(
@@ -107,7 +117,7 @@ def set_up(
         changes = {**(plan_changes or {}), "data": data}
         request = stored_request(record, changes)
         if not workers_checked:
-            check_workers(store, request.plan)
+            check_workers(request.plan, store.artifacts_of(record))
         with shared_listings():
             config = resolve_request(request, store.probes, progress)
             device = resolve_device(request.plan.device)

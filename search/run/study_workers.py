@@ -10,16 +10,15 @@ from ...interrupts import defer_interrupts
 from ...runners.user_evaluation import UserEvaluation
 from ...runners.workers.pool import PoolSettings, check_pool
 from ...studies.config import RunPlan
-from ...studies.database.store import Store
 from .study_run import StudyRun
 
 
-def check_workers(store: Store, plan: RunPlan) -> None:
+def check_workers(plan: RunPlan, artifacts: Path) -> None:
     """Check that there can be workers as a plan asks for, before anything slow begins.
 
     Args:
-        store: the database; workers need the folder of its artifacts.
         plan: of a study that is not set up yet.
+        artifacts: the folder that holds its artifacts; workers need it.
 
     Raises:
         UsageError: the device or the address of a cluster cannot be used.
@@ -30,7 +29,7 @@ def check_workers(store: Store, plan: RunPlan) -> None:
     with defer_interrupts():
         from ...runners.devices import resolve_device
     device = str(resolve_device(plan.device))
-    check_pool(plan.pool, _settings(plan, device, store.artifacts))
+    check_pool(plan.pool, _settings(plan, device, artifacts))
 
 
 def resolve_study_device(run: StudyRun) -> str:
@@ -60,7 +59,7 @@ def pool_settings(run: StudyRun, device: str, data_keys: Iterable[str | None]) -
         data_keys: of the prepared data that trials will use.
     """
     files = [] if run.plan.pool == "local" else _files_of(run)
-    return _settings(run.plan, device, run.store.artifacts, files, data_keys)
+    return _settings(run.plan, device, run.store.artifacts_of(run.record), files, data_keys)
 
 
 def _settings(

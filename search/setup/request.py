@@ -252,6 +252,12 @@ class SearchRequest(_SharedSettings):
     seed: int = Field(
         0, ge=0, le=MAX_SEED, description=StudyConfig.model_fields["seed"].description
     )
+    artifacts: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder for checkpoints, weights and predictions, which all nodes of a cluster "
+        "have to share. Default: beside an SQLite database; for PostgreSQL, the current folder.",
+    )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
         "auto", description="Memory layout of feature maps."
     )
@@ -260,6 +266,16 @@ class SearchRequest(_SharedSettings):
     @classmethod
     def _budget_of_time(cls, fields: Any) -> Any:
         return split_budget(fields) if isinstance(fields, dict) else fields
+
+    @field_validator("artifacts")
+    @classmethod
+    def _folder(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            raise ValueError(
+                "has to be a folder, because checkpoints are replaced and weights are read in "
+                f"place; mount {value} and give the folder"
+            )
+        return None if value is None else str(Path(value).expanduser().resolve())
 
     @field_validator("lr", "attention_lr", mode="before")
     @classmethod

@@ -6,6 +6,8 @@
         study-0123abcd.removed      the study is being removed from the database that it names, or
                                     is just being added to it by `db copy`
 
+It is beside the database, unless a study names another folder for its own (`search --artifacts`).
+
 A database may come from somebody else, so what it says is checked before it becomes a path: only
 names of this form are accepted, and a path that leads out of the folder is refused.
 """
@@ -17,6 +19,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from sqlalchemy import URL
+
 from ...errors import MissingStorageError, StoreError
 from ...files import make_folder, sync_file, sync_folder
 from ..records import StudyRecord
@@ -26,8 +30,23 @@ _STUDY_FOLDER = re.compile(r"study-[0-9a-f]{8}", re.ASCII)
 _REMOVED = ".removed"
 
 
+def artifacts_beside(database: URL) -> Path:
+    """The folder of artifacts of a database whose studies name no other one.
+
+    Args:
+        database: where it is; it need not exist.
+    """
+    is_file = database.drivername == "sqlite"
+    parent = Path(str(database.database)).parent if is_file else Path.cwd()
+    return parent.resolve() / ARTIFACTS
+
+
 class ArtifactFolders:
-    """The folders of the studies of a database."""
+    """The folders of the studies of a database.
+
+    Attributes:
+        root: of all studies that do not name another one.
+    """
 
     def __init__(self, parent: Path, database: str) -> None:
         """Know the folder; it need not exist yet.
@@ -37,6 +56,11 @@ class ArtifactFolders:
             database: identifies the database, because several may keep their artifacts here.
         """
         self.root, self._database = parent / ARTIFACTS, database
+
+    def root_of(self, study: StudyRecord) -> Path:
+        """The folder of artifacts that holds the folder of a study."""
+        parent = study.config.artifacts
+        return self.root if parent is None else parent / ARTIFACTS
 
     def of_study(self, study: StudyRecord) -> Path:
         """The folder of a study; it need not exist yet.
@@ -50,13 +74,14 @@ class ArtifactFolders:
                 f"the database names {study.folder!r} as the folder of the study {study.name!r}, "
                 "which is no folder that attentune makes; nothing is read or written there."
             )
-        return self._inside(self.root / study.folder)
+        root = self.root_of(study)
+        return _inside(root / study.folder, root)
 
     def of_trial(self, study: StudyRecord, number: int) -> Path:
         """The folder of a trial; it need not exist yet. Raises as `of_study`."""
         if not isinstance(number, int) or number < 0:
             raise StoreError(f"{number!r} is no number of a trial of {study.name!r}.")
-        return self._inside(self.of_study(study) / f"trial-{number:05d}")
+        return _inside(self.of_study(study) / f"trial-{number:05d}", self.root_of(study))
 
     def file(self, study: StudyRecord, number: int, name: str) -> Path:
         """A file of a trial; it need not exist.
@@ -69,29 +94,12 @@ class ArtifactFolders:
         Raises:
             StoreError: as `of_study`.
         """
-        return self._inside(self.of_trial(study, number) / name)
-
-    def _inside(self, path: Path) -> Path:
-        """The path itself, if neither it nor a folder on the way to it is a link."""
-        expected = self.root.resolve().joinpath(*path.relative_to(self.root).parts)
-        try:
-            leads_elsewhere = path.resolve() != expected
-        except (OSError, RuntimeError):  # a loop of links
-            leads_elsewhere = True
-        if leads_elsewhere:
-            raise StoreError(
-                f"{path} is a link, or inside one; attentune only uses files that are in "
-                f"{self.root} themselves."
-            )
-        return path
+        return _inside(self.of_trial(study, number) / name, self.root_of(study))
 
     def announce_removal(self, study: StudyRecord) -> None:
         """Record that a study is about to be removed, so that a later command can finish it."""
         if self.of_study(study).is_dir():
-            marker = self._marker(study.folder)
-            marker.write_text(self._database, "utf-8")
-            sync_file(marker)
-            sync_folder(self.root)
+            self._mark(study)
 
     def announce_copy(self, study: StudyRecord) -> None:
         """Record that a study is about to be added, so that its folder does not outlast a failure.
@@ -99,16 +107,12 @@ class ArtifactFolders:
         It is called in the transaction that adds the study, before its folder gets its name.
         """
         self.of_study(study)
-        make_folder(self.root)
-        marker = self._marker(study.folder)
-        marker.write_text(self._database, "utf-8")
-        sync_file(marker)
-        sync_folder(self.root)
+        self._mark(study)
 
     def remove(self, study: StudyRecord) -> None:
         """Delete the folder of a study that has been removed from the database."""
         self.of_study(study)
-        self._delete(study.folder)
+        self._delete(study.folder, self.root_of(study))
 
     def finish_removals(self, read_studies: Callable[[], Iterable[StudyRecord]]) -> None:
         """Delete the folders of studies whose removal, or whose addition, was interrupted.
@@ -127,12 +131,24 @@ class ArtifactFolders:
             if folder in folders_in_use or not marker.read_bytes():
                 marker.unlink(missing_ok=True)
             else:
-                self._delete(folder)
+                _, _, parent = marker.read_text("utf-8").partition("\n")
+                self._delete(folder, Path(parent) / ARTIFACTS if parent else self.root)
 
-    def _delete(self, folder: str) -> None:
+    def _mark(self, study: StudyRecord) -> None:
+        """Write the marker of a study, with the folder that it names for its artifacts, if any.
+
+        Markers are in the database's own folder of artifacts, where a later command looks for them.
+        """
+        make_folder(self.root)
+        marker, parent = self._marker(study.folder), study.config.artifacts
+        marker.write_text(self._database + ("" if parent is None else f"\n{parent}"), "utf-8")
+        sync_file(marker)
+        sync_folder(self.root)
+
+    def _delete(self, folder: str, root: Path) -> None:
         # A link is not followed: rmtree refuses one, and removes those inside as links.
-        shutil.rmtree(self.root / folder, ignore_errors=True)
-        if not (self.root / folder).exists():
+        shutil.rmtree(root / folder, ignore_errors=True)
+        if not (root / folder).exists():
             self._marker(folder).unlink(missing_ok=True)
 
     def _marker(self, folder: str) -> Path:
@@ -141,9 +157,24 @@ class ArtifactFolders:
     def _is_ours(self, marker: Path) -> bool:
         """Whether this database wrote a marker. An empty one was interrupted, and means nothing."""
         try:
-            return marker.read_text("utf-8") in ("", self._database)
+            return marker.read_text("utf-8").partition("\n")[0] in ("", self._database)
         except (OSError, ValueError):
             return False
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """The path itself, if neither it nor a folder on the way to it from the root is a link."""
+    expected = root.resolve().joinpath(*path.relative_to(root).parts)
+    try:
+        leads_elsewhere = path.resolve() != expected
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a null character
+        leads_elsewhere = True
+    if leads_elsewhere:
+        raise StoreError(
+            f"{path} is a link, or inside one; attentune only uses files that are in {root} "
+            "themselves."
+        )
+    return path
 
 
 class FolderWatch:
@@ -153,7 +184,7 @@ class FolderWatch:
     """
 
     def __init__(self, folders: ArtifactFolders, study: StudyRecord) -> None:
-        self._paths = (folders.root, folders.of_study(study))
+        self._paths = (folders.root_of(study), folders.of_study(study))
         self._identities: dict[Path, tuple[int, int]] = {}
 
     def check(self) -> None:

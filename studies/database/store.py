@@ -154,6 +154,10 @@ class Store:
         """
         return self.artifact_folders.root
 
+    def artifacts_of(self, study: Study) -> Path:
+        """The folder of artifacts in which a study has its folder."""
+        return self.artifact_folders.root_of(self.studies.record_of(study))
+
     @property
     def artifact_folders(self) -> ArtifactFolders:
         """The folders of studies and trials in the folder of artifacts."""

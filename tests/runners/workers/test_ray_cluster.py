@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from attentune.errors import MachineError, UsageError
@@ -116,3 +117,30 @@ def test_an_address_where_nothing_answers_is_named(head_node):
         address = f"127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(MachineError, match=f"no Ray cluster answers at {address}.*ray start"):
         RayCluster.connect(address)
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("Could not find any running Ray instance.", "no Ray cluster on this machine; start one"),
+        ("RPC error: InvalidAuthToken", "asks for another authentication token.*RAY_AUTH_TOKEN"),
+        (
+            "Version mismatch: The cluster was started with:\n    Python: 3.12.1\n"
+            "This process on x was started with:\n    Python: 3.11.7\n",
+            r"started with: Python: 3.12.1 This .* Python: 3.11.7\. All nodes need the same",
+        ),
+        ("cannot find node_ip_address.json", "this machine is no node.*ray start --address=auto"),
+        ("It is broken.", r"the Ray cluster \(auto\) cannot be used: .*is it running"),
+    ],
+)
+def test_what_ray_says_becomes_a_sentence(monkeypatch, message, sentence):
+    def init(**_):
+        try:
+            raise RuntimeError(message)
+        except RuntimeError as error:
+            raise ConnectionError("Failed to connect") from error
+
+    ray = SimpleNamespace(init=init, is_initialized=lambda: False, shutdown=lambda: None)
+    monkeypatch.setattr(ray_cluster, "import_ray", lambda: ray)
+    with pytest.raises(MachineError, match=sentence):
+        RayCluster.connect("auto")

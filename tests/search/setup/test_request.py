@@ -103,6 +103,29 @@ def test_a_rate_that_is_none_is_refused(rate):
         request(lr=rate)
 
 
+def test_the_folder_of_artifacts_is_absolute_and_no_url(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    request = read_request({"backbone": "resnet18", "data": "digits", "artifacts": "here"}, None)
+    assert request.artifacts == str(tmp_path / "here")
+    with pytest.raises(UsageError, match=r"artifacts.*mount s3://bucket and give the folder"):
+        read_request({"backbone": "resnet18", "data": "d", "artifacts": "s3://bucket"}, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("ray://head:10001", "run attentune on a node of the cluster"),
+        ("head", "must be auto, local or HOST:PORT, not 'head'"),
+        ("head:port", "must be auto, local or HOST:PORT"),
+    ],
+)
+def test_an_address_that_is_none_of_a_ray_cluster_is_refused(address, message):
+    options = {"backbone": "resnet18", "data": "digits", "pool": "ray"}
+    assert read_request({**options, "ray_address": "10.0.0.1:6379"}, None).plan.pool == "ray"
+    with pytest.raises(UsageError, match=f"ray.address.*{message}"):
+        read_request({**options, "ray_address": address}, None)
+
+
 def test_a_space_is_changed_by_what_was_asked_for():
     space = request(attention=["se"], ratio=[8], position=["mid"]).resolved_space()
     assert (space.attentions, space.ratios, space.positions) == (("se",), (8,), ("mid",))

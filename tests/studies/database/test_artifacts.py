@@ -47,9 +47,9 @@ def sqlite_study(sqlite_store: Store) -> StudyRecord:
     return create(sqlite_store)
 
 
-def create(store: Store, name: str = "first") -> StudyRecord:
+def create(store: Store, name: str = "first", **config: object) -> StudyRecord:
     return store.studies.create(
-        name, backbone="resnet18", objectives=("accuracy",), config={}, seed=0
+        name, backbone="resnet18", objectives=("accuracy",), config=config, seed=0
     )
 
 
@@ -169,6 +169,37 @@ def test_a_copy_of_a_database_keeps_the_weights_of_both(
     with Store.open(tmp_path / "x.db") as store:
         store.delete_study("first")
     assert not weights.exists(), "the last one that holds the study removes them"
+
+
+def test_a_study_may_keep_its_artifacts_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = tmp_path / "shared"
+    (tmp_path / "db").mkdir()
+    with Store.open(tmp_path / "db" / "x.db", create=True) as store:
+        study, beside = create(store, artifacts=str(shared)), create(store, "b")
+        weights = give_weights(store, study)
+        assert weights.is_relative_to(shared / ARTIFACTS)
+        assert store.artifacts_of("first") == shared / ARTIFACTS
+        assert store.artifacts_of(beside) == store.artifacts == tmp_path / "db" / ARTIFACTS
+        watch = FolderWatch(store.artifact_folders, study)
+        watch.check()
+        monkeypatch.setattr(ArtifactFolders, "remove", kill)
+        with pytest.raises(Killed):
+            store.delete_study("first")
+        monkeypatch.undo()
+        assert weights.exists()
+    with Store.open(tmp_path / "db" / "x.db") as store:
+        assert not weights.parent.parent.exists(), "the next command finishes the removal"
+        assert not list(store.artifacts.glob("*.removed"))
+    with pytest.raises(MissingStorageError, match="was removed or moved while the study ran"):
+        watch.check()
+
+
+@pytest.mark.parametrize("stored", ["relative", 7, None])
+def test_what_is_no_absolute_path_names_no_folder(tmp_path: Path, stored: object) -> None:
+    with Store.open(tmp_path / "x.db", create=True) as store:
+        assert store.artifacts_of(create(store, artifacts=stored)) == store.artifacts
 
 
 class Killed(BaseException):

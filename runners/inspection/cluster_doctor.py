@@ -1,0 +1,69 @@
+"""Check a Ray cluster before a search does: `attentune doctor --pool ray`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import AttentuneError
+from ..workers.cluster_check import ClusterCheck, NodeCheck
+from ..workers.ray_cluster import ClusterNode, RayCluster
+from .doctor import Check
+
+
+def check_cluster(address: str, folder: Path) -> list[Check]:
+    """Check every node of a cluster. An error becomes the outcome of a check and is not raised.
+
+    Args:
+        address: as `--ray-address`.
+        folder: that all nodes have to share.
+    """
+    try:
+        cluster = RayCluster.connect(address)
+    except AttentuneError as error:
+        return [Check("ray", False, str(error))]
+    try:
+        nodes = cluster.nodes()
+        with ClusterCheck(cluster, [folder], count_gpus=True) as check:
+            outcomes = check.check(nodes)
+        return [
+            Check("ray", True, f"{check.here['versions']['ray']}, {_describe_resources(nodes)}"),
+            *(
+                _describe_node(node, each, folder)
+                for node, each in zip(nodes, outcomes, strict=True)
+            ),
+        ]
+    except AttentuneError as error:
+        return [Check("ray", False, str(error))]
+    finally:
+        cluster.close()
+
+
+def _describe_resources(nodes: Sequence[ClusterNode]) -> str:
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    return f"{_count(len(nodes), 'node')} with {_count(cpus, 'CPU')} and {_count(gpus, 'GPU')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _describe_node(node: ClusterNode, check: NodeCheck, folder: Path) -> Check:
+    name = f"node {node.name}"
+    if not check.is_reachable:
+        return Check(name, False, "has left the cluster, or has only just joined it; try again")
+    if check.problems:
+        return Check(name, False, "; ".join(check.problems))
+    gpus = ", ".join(check.gpus) if isinstance(check.gpus, list) and check.gpus else "no GPU"
+    versions = ", ".join(f"{k} {check.versions[k]}" for k in ("python", "torch", "timm"))
+    plugins = check.versions["plug-ins"]
+    parts = [
+        f"as this machine: {versions}, attentune {check.versions['attentune']}",
+        f"plug-ins {plugins}",
+        f"{_count(node.cpus, 'CPU')}, {gpus}",
+        f"shares {folder}",
+    ]
+    if check.clock_seconds:
+        side = "ahead" if check.clock_seconds > 0 else "behind"
+        parts.append(f"its clock is {abs(check.clock_seconds):.0f} s {side}, which its logs show")
+    return Check(name, True, "; ".join(parts))
