@@ -29,10 +29,9 @@ class FakeCluster:
 
 
 class FakeCheck:
-    here = {"versions": {"ray": "2.60.0"}}
-
-    def __init__(self, _cluster, folders, *, count_gpus):
+    def __init__(self, _cluster, _folders, *, count_gpus):
         assert count_gpus
+        self.here = {"versions": {"ray": "2.60.0"}}
 
     def __enter__(self):
         return self
