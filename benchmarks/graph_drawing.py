@@ -35,15 +35,15 @@ LEGEND: dict[StepKind, str] = {
 
 
 @dataclass(eq=False)
-class _Box:
+class _DrawnBox:
     """A block, or a place that a line takes in a layer that it passes."""
 
     block: DrawnBlock | None
     layer: int
     width: float
     height: float
-    above: list[_Box] = field(default_factory=list)
-    below: list[_Box] = field(default_factory=list)
+    above: list[_DrawnBox] = field(default_factory=list)
+    below: list[_DrawnBox] = field(default_factory=list)
     x: float = 0.0
     """Of the middle."""
     y: float = 0.0
@@ -58,7 +58,7 @@ def draw_graph(blocks: Sequence[DrawnBlock], title: str) -> str:
         title: what screen readers say.
     """
     boxes, lines = _make_boxes(blocks)
-    layers: list[list[_Box]] = [[] for _ in range(1 + max(box.layer for box in boxes))]
+    layers: list[list[_DrawnBox]] = [[] for _ in range(1 + max(box.layer for box in boxes))]
     for box in boxes:
         layers[box.layer].append(box)
     _order(layers)
@@ -84,21 +84,21 @@ def draw_graph(blocks: Sequence[DrawnBlock], title: str) -> str:
     )
 
 
-def _make_boxes(blocks: Sequence[DrawnBlock]) -> tuple[list[_Box], list[list[_Box]]]:
+def _make_boxes(blocks: Sequence[DrawnBlock]) -> tuple[list[_DrawnBox], list[list[_DrawnBox]]]:
     """Boxes of blocks and of passing lines, and the boxes along each line."""
-    boxes: list[_Box] = []
-    lines: list[list[_Box]] = []
+    boxes: list[_DrawnBox] = []
+    lines: list[list[_DrawnBox]] = []
     for block in blocks:
         layer = 1 + max((boxes[number].layer for number in block.inputs), default=-1)
         characters = max(len(step.text) + len(step.shape) for step in block.steps) + 3
         height = ROW * len(block.steps)
-        boxes.append(_Box(block, layer, CHARACTER * characters + 20, height))
-    passing: list[_Box] = []
+        boxes.append(_DrawnBox(block, layer, CHARACTER * characters + 20, height))
+    passing: list[_DrawnBox] = []
     for box in boxes[: len(blocks)]:
         for number in box.block.inputs if box.block else ():
             line = [boxes[number]]
             for layer in range(boxes[number].layer + 1, box.layer):
-                line.append(_Box(None, layer, LINE_GAP, 0))
+                line.append(_DrawnBox(None, layer, LINE_GAP, 0))
             line.append(box)
             passing += line[1:-1]
             for upper, lower in pairwise(line):
@@ -112,7 +112,7 @@ def _mean(values: Sequence[float], otherwise: float) -> float:
     return sum(values) / len(values) if values else otherwise
 
 
-def _order(layers: list[list[_Box]]) -> None:
+def _order(layers: list[list[_DrawnBox]]) -> None:
     """Order the boxes of each layer by the mean place of their neighbours."""
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
@@ -126,13 +126,13 @@ def _order(layers: list[list[_Box]]) -> None:
             layer.sort(key=lambda box: _mean(neighbours[box], box.x))
 
 
-def _rank(layers: list[list[_Box]], box: _Box) -> float:
+def _rank(layers: list[list[_DrawnBox]], box: _DrawnBox) -> float:
     """The place of a box in its layer, from 0 at the left to 1 at the right."""
     layer = layers[box.layer]
     return (layer.index(box) + 0.5) / len(layer)
 
 
-def _place(layers: list[list[_Box]]) -> None:
+def _place(layers: list[list[_DrawnBox]]) -> None:
     """Set the position of all boxes."""
     top = float(MARGIN)
     for layer in layers:
@@ -150,7 +150,7 @@ def _place(layers: list[list[_Box]]) -> None:
             _spread(layer, wishes)
 
 
-def _spread(layer: list[_Box], wishes: Sequence[float]) -> None:
+def _spread(layer: list[_DrawnBox], wishes: Sequence[float]) -> None:
     """Put boxes where they wish to be, as far as they do not overlap."""
     rightward: list[float] = []
     for box, wish in zip(layer, wishes, strict=True):
@@ -164,7 +164,7 @@ def _spread(layer: list[_Box], wishes: Sequence[float]) -> None:
         box.x = x + shift
 
 
-def _draw_box(box: _Box) -> Iterator[str]:
+def _draw_box(box: _DrawnBox) -> Iterator[str]:
     assert box.block is not None
     left = box.x - box.width / 2
     for number, step in enumerate(box.block.steps):
@@ -182,7 +182,7 @@ def _draw_box(box: _Box) -> Iterator[str]:
         )
 
 
-def _draw_line(line: Sequence[_Box]) -> str:
+def _draw_line(line: Sequence[_DrawnBox]) -> str:
     """A curve from the bottom of the first box to the top of the last one."""
     first, last = line[0], line[-1]
     x, y = _exit(first, line[1]), first.y + first.height
@@ -197,7 +197,7 @@ def _draw_line(line: Sequence[_Box]) -> str:
     return f'<path d="{path}" fill="none" stroke="#555" marker-end="url(#tip)"/>'
 
 
-def _entry(box: _Box, source: _Box) -> float:
+def _entry(box: _DrawnBox, source: _DrawnBox) -> float:
     """Where the line from a source ends: lines are spread over the top of their box."""
     sources = sorted(box.above, key=lambda other: other.x)
     return box.x + (sources.index(source) - (len(sources) - 1) / 2) * min(
@@ -205,7 +205,7 @@ def _entry(box: _Box, source: _Box) -> float:
     )
 
 
-def _exit(box: _Box, target: _Box) -> float:
+def _exit(box: _DrawnBox, target: _DrawnBox) -> float:
     """Where the line to a target begins."""
     targets = sorted(box.below, key=lambda other: other.x)
     return box.x + (targets.index(target) - (len(targets) - 1) / 2) * min(
