@@ -117,6 +117,6 @@ def _compile_forward(
     # TorchScript and tracebacks read the source of a function from its file.
     file = f"<forward of attended modules {next(_numbers)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    exec(compile(source, file, "exec"), names)
+    exec(compile(source, file, "exec", dont_inherit=True), names)
     forward: Callable[..., Any] = names["forward"]
     return forward

@@ -7,13 +7,15 @@ that has both ends of it as one function, in which the map is a variable.
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from inspect import Parameter
 from os.path import commonpath
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from ...errors import AttentionError
 from .map_slot import MapSlot
@@ -56,9 +58,8 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     """
     tracer = _PartTracer()
     try:
+        _require_plain_maps(part)
         graph = trace(tracer, part)
-        if any(node.op == "placeholder" and node.args for node in graph.nodes):
-            raise AttentionError("it has options, which torch.fx takes to be given")
     except Exception as error:
         raise AttentionError(
             f"torch.jit.script cannot compile {type(part).__name__} with attention on its shortcut "
@@ -72,6 +73,15 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     traced.register_state_dict_post_hook(partial(_show_names, names))  # type: ignore[no-untyped-call]
     traced.register_load_state_dict_pre_hook(partial(_hide_names, names))  # type: ignore[no-untyped-call]
     return traced
+
+
+def _require_plain_maps(part: nn.Module) -> None:
+    """Raise AttentionError if a part receives anything but maps: torch.fx takes an option to be
+    passed, and a list to be a map."""
+    for parameter in inspect.signature(part.forward).parameters.values():
+        is_map = parameter.annotation in (Parameter.empty, Tensor, "Tensor", "torch.Tensor")
+        if not is_map or parameter.default is not Parameter.empty:
+            raise AttentionError(f"it receives {parameter}")
 
 
 class _PartTracer(fx.Tracer):

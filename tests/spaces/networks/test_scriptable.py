@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from attentune.errors import AttentionError
+from attentune.errors import ArchitectureError, AttentionError
 from attentune.spaces.attentions.catalogue import ATTENTIONS
+from attentune.spaces.backbones.discover import sites
 from attentune.spaces.networks.build import create_model
 from attentune.spaces.networks.own_network import insert
 from torch import nn
@@ -99,6 +100,31 @@ def test_blocks_are_scripted_whatever_they_receive_and_keep_their_keys(text):
     torch.testing.assert_close(scripted_from(x), other(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["eca", "sk"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        *("resnet10t", "mobilenetv3_small_050", "convnext_atto", "regnetx_002", "cspresnet50"),
+        *("res2net50_26w_4s", "dla34", "dpn48b", "test_nfnet", "edgenext_xx_small", "fastvit_t8"),
+        *("coatnet_pico_rw_224", "ghostnet_050", "vovnet39a", "repvgg_a0", "poolformer_s12"),
+    ],
+)
+def test_every_position_of_other_families_is_scripted(backbone, attention):
+    positions = {site.position for site in sites(backbone, image_size=SIZE)}
+    positions &= {"mid"} if attention == "sk" else positions
+    if backbone == "dla34":
+        positions -= {"identity"} if attention == "eca" else {"mid"}
+    for position in sorted(positions):
+        try:
+            model = make(f"{backbone}+{attention}@all.{position}").eval()
+        except ArchitectureError:  # No convolution makes the map there.
+            continue
+        x = torch.randn(2, 3, SIZE, SIZE)
+        scripted = torch.jit.script(copy.deepcopy(model))
+        torch.testing.assert_close(scripted(x), model(x), rtol=1e-4, atol=1e-4)
+
+
 def test_maps_of_shortcuts_are_not_mixed_up_between_threads():
     model = make("test_resnet+sk@all.mid+se(r=4)@all.identity").eval()
     scripted = torch.jit.script(copy.deepcopy(model))
@@ -133,6 +159,13 @@ def test_a_block_that_is_another_in_training_is_refused_in_a_sentence():
         torch.jit.script(network)
 
 
-def test_a_block_with_options_is_refused_in_a_sentence_if_its_shortcut_has_attention():
-    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile .*DlaBasic"):
-        torch.jit.script(make("dla34+eca@s3.identity"))
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [
+        ("dla34+eca@s3.identity", "DlaBasic"),  # It has options.
+        ("densenet121+sk@s1.mid", "DenseLayer"),  # It receives a list of maps.
+    ],
+)
+def test_a_block_with_other_input_is_refused_in_a_sentence_if_a_map_passes_in_it(text, block):
+    with pytest.raises(AttentionError, match=rf"torch\.jit\.script cannot compile .*{block}"):
+        torch.jit.script(make(text))
