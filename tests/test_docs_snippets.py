@@ -1,0 +1,53 @@
+"""What pages of the documentation print and quote is what one sees."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from functools import cache
+from pathlib import Path
+
+import attentune
+import pytest
+
+ROOT = Path(attentune.__file__).resolve().parent
+SNIPPET = re.compile(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```", re.S | re.M)
+SOURCES = ("spaces", "runners", "studies", "search")
+
+
+@pytest.mark.parametrize("page", ["statistics.md", "finetuning.md"])
+def test_snippets_print_what_stands_below_them(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names: dict = {"__name__": "__main__"}
+    snippets = SNIPPET.findall((ROOT / "docs" / page).read_text("utf-8"))
+    assert snippets
+    for code, expected in snippets:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, page, "exec"), names)
+        assert printed.getvalue() == expected
+
+
+@cache
+def messages() -> str:
+    """The sources, with the parts of each text joined."""
+    text = "\n".join(
+        file.read_text("utf-8") for folder in SOURCES for file in (ROOT / folder).rglob("*.py")
+    )
+    return re.sub(r"""["']\s*\n\s*f?["']""", "", text)
+
+
+def quoted_messages() -> list[str]:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    return re.findall(r"^\| `([^`]+)`", page, re.M)
+
+
+@pytest.mark.parametrize("message", quoted_messages())
+def test_a_message_that_troubleshooting_explains_exists(message):
+    for part in message.split("…"):
+        assert part.strip() in messages(), part
+
+
+def test_troubleshooting_explains_many_messages():
+    assert len(set(quoted_messages())) > 30
