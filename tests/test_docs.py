@@ -32,8 +32,8 @@ def shown_commands() -> list[str]:
     commands = []
     for page in PAGES:
         text = (ROOT / page).read_text("utf-8").replace("\\\n", " ")
-        for block in re.findall(r"^```\n(.*?)^```", text, re.S | re.M):
-            lines = re.findall(r"^attentune .*$", block, re.M)
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M):
+            lines = re.findall(r"^attentune .*$", block, re.M) if language in ("", "bash") else []
             commands += [line.split("  #")[0].strip() for line in lines]
     return commands
 
