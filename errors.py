@@ -11,6 +11,7 @@
     ├── StoreError                  the database or a file beside it
     │   ├── MissingStorageError     a database or its artifacts that are gone while in use
     │   ├── DamagedFileError        a file of tensors that is not what was written
+    │   ├── InterruptedWaitError    a database server is away, and the wait for it was interrupted
     │   └── StudyError              a study that is missing, present already, or busy
     ├── MachineError                the machine failed: no space, for example, or no permission
     └── TrialError                  one trial failed; carries the kind that the database records
@@ -84,6 +85,12 @@ class DataError(AttentuneError, ValueError):
 
 class StoreError(AttentuneError):
     """The database, or a file beside it, cannot be used."""
+
+
+class InterruptedWaitError(StoreError):
+    """A database server cannot be reached, and the wait for it was interrupted."""
+
+    exit_code = 130
 
 
 class DamagedFileError(StoreError):

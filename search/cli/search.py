@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...errors import StoreError
 from ...interrupts import defer_interrupts
 from .options_from_settings import plan_options, search_options
 from .shared import (
@@ -154,5 +156,8 @@ def _run(
 
 def _exit_if_being_set_up(store: Store, commands: StudyCommands) -> None:
     """After an interrupt, exit with the command that continues a study that is being set up."""
-    if any(s.name == commands.study and s.config.is_being_set_up for s in store.studies.read_all()):
+    studies: Sequence[StudyRecord] = ()
+    with contextlib.suppress(StoreError):  # A server that is away is why it was interrupted.
+        studies = store.studies.read_all()
+    if any(s.name == commands.study and s.config.is_being_set_up for s in studies):
         commands.exit_interrupted("Stopped while the study was being set up.")

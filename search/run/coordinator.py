@@ -101,6 +101,7 @@ class Coordinator:
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
         self.stopping = True
+        self.store.stop_waiting()
 
     @property
     def model(self) -> StudyModel:

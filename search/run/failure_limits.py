@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import MachineError, StoreError, StudyError, TrialError
+from ...errors import InterruptedWaitError, MachineError, StoreError, StudyError, TrialError
 from ...machine_faults import machine_fault
 from ...studies.records import TrialRecord
 from .next_command import resume_command
@@ -75,10 +75,13 @@ def as_machine_error(
     reason = str(error) if stated else machine_fault(error, folders)
     if reason is None:
         return None
-    return MachineError(
+    fault = MachineError(
         f"{as_sentence(reason)} The study has stopped, and its unfinished trials can be resumed. "
         f"Remove the cause, then continue with `{continue_command(study, verb)}`."
     )
+    if isinstance(error, InterruptedWaitError):
+        fault.exit_code = error.exit_code
+    return fault
 
 
 def continue_command(study: str, verb: str) -> str:

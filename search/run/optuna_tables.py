@@ -51,7 +51,7 @@ class OptunaTables:
             StoreError: another version of Optuna made them, or the database cannot be written.
         """
         self._store = store
-        self._storage = _make_storage(store)
+        self._storage = store.retry(lambda: _make_storage(store))
 
     @contextlib.contextmanager
     def begin(self, mode: Literal["read", "write", "commit"]) -> Iterator[RDBStorage]:

@@ -32,7 +32,7 @@ from ...errors import StoreError, StudyError
 from ...interrupts import defer_interrupts
 from ...sanitize import clean_text
 from .column_types import DamagedValueError
-from .postgresql_server import PostgresqlServer, is_transient, reason_of
+from .postgresql_server import PostgresqlServer, is_starting, is_transient, reason_of
 from .schema import HEAD, READABLE, VERSION_TABLE, Base, LeaseRow
 from .sqlite_file import BUSY_SECONDS, DEFAULT, VARIABLE, SqliteFile, sqlite_url
 
@@ -113,7 +113,7 @@ class Database:
             backend = PostgresqlServer(url)
         database = cls(backend, url, read_only=read_only)
         try:
-            database._prepare(create=create)
+            database._prepare_when_started(create=create)
             database._prepared = True
         except BaseException:
             database.close()
@@ -147,7 +147,7 @@ class Database:
             with self._current.part():
                 yield self._current.connection
             return
-        if mode != "read":
+        if mode != "read" or isinstance(self.backend, PostgresqlServer):
             self.backend.check_present()
         users = self.backend.users if isinstance(self.backend, SqliteFile) else None
         with (
@@ -207,8 +207,13 @@ class Database:
                 return function()
             except TransientError:
                 if not self.read_only:
-                    self.backend.wait()
+                    self._wait()
         return function()
+
+    def _wait(self) -> None:
+        """Wait until a server can be reached again."""
+        if isinstance(self.backend, PostgresqlServer):
+            self.backend.wait()
 
     def set_fence(self, fence: Fence) -> None:
         """From now on, refuse every write once another process has taken over this lease.
@@ -252,6 +257,16 @@ class Database:
         """
         with defer_interrupts():
             self.backend.close()
+
+    def _prepare_when_started(self, *, create: bool) -> None:
+        """Prepare the database; a server that is just being restarted is waited for."""
+        while True:
+            try:
+                return self._prepare(create=create)
+            except TransientError as error:
+                if not is_starting(error.__cause__):
+                    raise
+                self._wait()
 
     def _prepare(self, *, create: bool) -> None:
         with self.begin("read") as connection:

@@ -47,6 +47,9 @@ STALE_SECONDS = 30.0
 POLL_SECONDS = 0.5
 """Time between two readings of a heartbeat that is watched."""
 _FIRST_REVISION_WITH_PROCESS = "0003"
+_held_tokens: set[str] = set()
+"""The tokens of the leases that this process holds. One that it could not release, because the
+server was away, is not among them."""
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +123,11 @@ class LeaseRepository:
         raise Fence(lease.study_id, lease.study, lease.token).error()
 
     def release(self, lease: Lease) -> None:
-        """End a lease. Nothing happens if another process has taken over."""
+        """End a lease. Nothing happens if another process has taken over.
+
+        If the row cannot be removed, the lease has ended all the same for this process.
+        """
+        _held_tokens.discard(lease.token)
         with self._database.begin("write") as connection:
             own_row = (LeaseRow.study_id == lease.study_id, LeaseRow.token == lease.token)
             connection.execute(delete(LeaseRow).where(*own_row))
@@ -144,7 +151,7 @@ class LeaseRepository:
             owner = self._find(connection, record)
         if owner is None:
             return None
-        alive = _process(owner).is_alive()
+        alive = _is_process_alive(owner)
         if alive is None:
             alive = abs(owner.age) <= STALE_SECONDS
         return owner if alive else None
@@ -156,7 +163,7 @@ class LeaseRepository:
             owner: the lease as it is now.
             watch: what was seen of the lease so far; None at first.
         """
-        alive = _process(owner).is_alive()
+        alive = _is_process_alive(owner)
         if alive is not None:
             return alive
         silent_seconds = owner.age if self._database.has_one_clock else 0.0
@@ -182,6 +189,7 @@ class LeaseRepository:
             process_start=process.start,
         )
         connection.execute(row)
+        _held_tokens.add(token)
         return Lease(study.id, study.name, token, process.host, process.pid, now)
 
     def _find(self, connection: Connection, study: StudyRecord) -> Lease | None:
@@ -197,11 +205,14 @@ class LeaseRepository:
         return Lease(study.id, study.name, age=age, **row)
 
 
-def _process(lease: Lease) -> ProcessIdentity:
-    """The process that owns a lease."""
-    return ProcessIdentity(
+def _is_process_alive(lease: Lease) -> bool | None:
+    """Whether the process that owns a lease runs and holds it; None if that is not known here."""
+    owner = ProcessIdentity(
         lease.host, lease.pid, lease.boot_id, lease.pid_namespace, lease.process_start
     )
+    if owner == ProcessIdentity.current():
+        return lease.token in _held_tokens
+    return owner.is_alive()
 
 
 def busy(owner: Lease) -> StudyError:

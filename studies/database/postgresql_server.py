@@ -23,11 +23,15 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from ...errors import StoreError
+from ...errors import InterruptedWaitError, StoreError
 
 RECONNECT_SECONDS = 600.0
 """How long to wait for a server that cannot be reached."""
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.2, 5.0
+STOPPING_SECONDS = 10.0
+"""How long a process that is to stop goes on to wait for a server that cannot be reached."""
+PAUSE_SECONDS = 0.2
+"""How soon a wait ends once it is given up."""
 LOCK_SECONDS = 5
 """How long to wait at once for a transaction whose outcome is not known."""
 IDLE_SECONDS = 60
@@ -39,6 +43,8 @@ TRANSIENT_SQLSTATES = ("40001", "40P01", "23503")
 """Serialization failure, deadlock, and a shared row that another transaction has just removed."""
 _NO_RETRY = ("does not exist", "authentication failed", "no pg_hba.conf entry")
 """Refusals of a server that can be reached; waiting does not change them."""
+_STARTING = "the database system is"
+"""Begins the refusal of a server that starts, recovers or shuts down."""
 
 _MARK = """
     insert into attentune_writers (writer, number, written_at)
@@ -91,6 +97,8 @@ class PostgresqlServer:
         self.artifacts_parent = Path.cwd()
         self._final_error: StoreError | None = None
         self._waiting = threading.Lock()
+        self._stopping_since: float | None = None
+        self._stop_announced = False
         self._token = secrets.token_hex(8)
         self._thread = _WriterThread(self._token)
 
@@ -109,7 +117,20 @@ class PostgresqlServer:
         self.engine.dispose()
 
     def check_present(self) -> None:
-        """Do nothing: a database that was dropped ends its connections."""
+        """Check that the wait for the server was not given up.
+
+        A database that was dropped needs no check, because the server ends its connections.
+
+        Raises:
+            StoreError: it was.
+        """
+        if self._final_error is not None:
+            raise self._final_error
+
+    def stop_waiting(self) -> None:
+        """From now on, wait for at most `STOPPING_SECONDS`; a signal handler may call this."""
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
 
     def mark(self, connection: Connection) -> Callable[[], bool]:
         """Mark a transaction that writes; return a function for `was_committed`.
@@ -154,13 +175,16 @@ class PostgresqlServer:
         Raises:
             StoreError: it cannot be reached for `RECONNECT_SECONDS`, or it refuses the connection.
         """
-        with self._waiting:  # One thread waits and says so; the others find out from it.
-            self._wait()
+        try:
+            with self._waiting:  # One thread waits and says so; the others find out from it.
+                self._wait()
+        except KeyboardInterrupt:
+            self._give_up(InterruptedWaitError(f"{self.shown} cannot be reached."))
+            raise
 
     def _wait(self) -> None:
-        if self._final_error is not None:
-            raise self._final_error
-        deadline, delay, announced = time.monotonic() + RECONNECT_SECONDS, MIN_RETRY_SECONDS, False
+        self.check_present()
+        started, delay, announced = time.monotonic(), MIN_RETRY_SECONDS, False
         self.engine.dispose()
         while (reason := self._refusal()) is not None:
             if not announced:
@@ -171,16 +195,54 @@ class PostgresqlServer:
                     reason,
                     RECONNECT_SECONDS / 60,
                 )
-            if time.monotonic() > deadline:
-                self._final_error = StoreError(
-                    f"{self.shown} could not be reached for {RECONNECT_SECONDS / 60:.0f} minutes "
-                    f"({reason}); once it can, continue with `attentune resume`."
-                )
-                raise self._final_error
-            time.sleep(delay)
+            self._pause(delay, started, reason)
             delay = min(2 * delay, MAX_RETRY_SECONDS)
         if announced:
             logger.info("%s can be reached again", self.shown)
+
+    def _pause(self, delay: float, started: float, reason: str) -> None:
+        """Wait before the next attempt to reach the server.
+
+        Args:
+            delay: seconds until the attempt.
+            started: the time of `time.monotonic` at which the wait for the server has begun.
+            reason: why it could not be reached.
+
+        Raises:
+            StoreError: it could not be reached for too long, or the wait was given up.
+        """
+        ends = time.monotonic() + delay
+        while (now := time.monotonic()) < ends:
+            self.check_present()  # Another thread may have been interrupted.
+            since = self._stopping_since
+            if since is not None and not self._stop_announced:
+                self._stop_announced = True
+                logger.info(
+                    "stopping: %s has %.0f more seconds to come back; another Ctrl-C ends at once",
+                    self.shown,
+                    STOPPING_SECONDS,
+                )
+            if since is not None and now - max(started, since) > STOPPING_SECONDS:
+                raise self._give_up(
+                    InterruptedWaitError(
+                        f"{self.shown} cannot be reached ({reason}), and the wait for it was "
+                        "interrupted."
+                    )
+                )
+            if now - started > RECONNECT_SECONDS:
+                raise self._give_up(
+                    StoreError(
+                        f"{self.shown} could not be reached for {RECONNECT_SECONDS / 60:.0f} "
+                        f"minutes ({reason}); once it can, continue with `attentune resume`."
+                    )
+                )
+            time.sleep(min(PAUSE_SECONDS, ends - now))
+
+    def _give_up(self, error: StoreError) -> StoreError:
+        """Let no thread wait any more; the error of the first one that gave up is that of all."""
+        if self._final_error is None:
+            self._final_error = error
+        return self._final_error
 
     def _refusal(self) -> str | None:
         """Why the server cannot be reached now; None if it can.
@@ -191,11 +253,11 @@ class PostgresqlServer:
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("select 1"))
-        except OperationalError as error:
-            reason = reason_of(error)
-            if any(refusal in reason for refusal in _NO_RETRY):
-                self._final_error = StoreError(f"{self.shown} cannot be used: {reason}")
-                raise self._final_error from None
+        except OperationalError as refusal:
+            reason = reason_of(refusal)
+            if any(final in reason for final in _NO_RETRY):
+                error = StoreError(f"{self.shown} cannot be used: {reason}")
+                raise self._give_up(error) from None
             return reason
         return None
 
@@ -211,6 +273,11 @@ def was_lost(error: DBAPIError) -> bool:
     return error.connection_invalidated or (
         isinstance(error, OperationalError) and getattr(error.orig, "sqlstate", None) is None
     )
+
+
+def is_starting(error: BaseException | None) -> bool:
+    """Whether an error says that a server is just being started, or restarted."""
+    return isinstance(error, DBAPIError) and _STARTING in str(error.orig)
 
 
 def is_transient(error: DBAPIError) -> bool:

@@ -35,6 +35,7 @@ from .insertions import InsertionRepository
 from .leases import LeaseRepository, busy
 from .marks import MarkRepository
 from .metrics import MetricRepository
+from .postgresql_server import PostgresqlServer
 from .probes import ProbeRepository
 from .sqlite_file import SqliteFile
 from .studies import Study, StudyRepository
@@ -137,6 +138,11 @@ class Store:
     def name(self) -> str:
         """The database as messages show it: a path, or a URL without password."""
         return self._database.shown
+
+    def stop_waiting(self) -> None:
+        """Wait for a server that cannot be reached for seconds only, because this process stops."""
+        if isinstance(self._database.backend, PostgresqlServer):
+            self._database.backend.stop_waiting()
 
     def check_present(self) -> None:
         """Check that an SQLite file is where it was: a deleted one can be read on.

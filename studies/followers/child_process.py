@@ -22,6 +22,7 @@ from ...errors import AttentuneError
 from ...interrupts import SIGNALS
 from ...machine_faults import machine_fault
 from ...sanitize import clean_error
+from ..database.connection import TransientError
 from ..database.store import Store
 from .follow import StudyFollower
 from .target import TrackerTarget
@@ -84,9 +85,14 @@ class FollowerLoop:
             self._ends.wait(pause)
 
     def _study_has_ended(self) -> bool:
-        """Whether it ends by itself now; also if the study cannot be read any more."""
+        """Whether it ends by itself now; also if the study cannot be read any more.
+
+        A server that was restarted can be read again soon.
+        """
         try:
             return self._while_running and not self._follower.is_running()
+        except TransientError:
+            return False
         except AttentuneError:
             return True
 

@@ -120,3 +120,45 @@ def test_no_message_about_copies_holds_a_password(tmp_path):
             done = attentune("db", "copy", *words, cwd=tmp_path, check=None)
             assert "geheim" not in done.stdout + done.stderr
             assert "***" in done.stdout + done.stderr
+
+
+@needs_postgres
+@pytest.mark.slow
+def test_every_command_takes_a_postgresql_database(finished, tmp_path, monkeypatch):
+    """It prints what it prints for the same study in SQLite."""
+    folder = tmp_path / "sqlite"
+    shutil.copytree(finished, folder)
+    (tmp_path / "postgres").mkdir()
+    commands = [
+        ("list", "--json"),
+        ("show", "first"),
+        ("show", "first", "--json"),
+        ("show", "first", "--trial", "3"),
+        ("show", "first", "--metrics"),
+        ("report", "first", "-o", "report.html"),
+        ("export-table", "first", "-o", "trials.csv"),
+        ("export", "first", "--pick", "3", "-o", "model"),
+        ("resume", "first", "--trials", "10"),
+        ("confirm", "first", "--top", "1", "--seeds", "2", "--json"),
+        ("follow", "first", "--to", "tensorboard:runs"),
+        ("rm", "first", "--yes"),
+        ("show", "first"),
+    ]
+    with new_database("postgres", tmp_path) as database:
+        attentune("db", "copy", str(folder / "attentune.db"), database, cwd=tmp_path / "postgres")
+        assert (
+            "autovacuum"
+            in attentune("db", "compact", "--db", database, cwd=tmp_path, check=2).stderr
+        )
+        for words in commands:
+            done = attentune(*words, cwd=folder, check=None)
+            monkeypatch.setenv("ATTENTUNE_DB", database)
+            on_server = attentune(*words, cwd=tmp_path / "postgres", check=None)
+            monkeypatch.delenv("ATTENTUNE_DB")
+            assert on_server.returncode == done.returncode, words
+            if words[0] in ("list", "show") and done.returncode == 0:
+                assert on_server.stdout == done.stdout, words
+        for name in ("report.html", "trials.csv", "model/model.safetensors", "runs"):
+            assert (tmp_path / "postgres" / name).exists(), name
+        trials = [(path / "trials.csv").read_text() for path in (folder, tmp_path / "postgres")]
+        assert trials[0] == trials[1]

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
-from attentune.errors import StudyError
+from attentune.errors import StoreError, StudyError
 from attentune.runners.results import EpochReport, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.database import leases, schema
@@ -270,3 +270,38 @@ def test_a_lease_of_an_older_schema_is_shown(
     monkeypatch.setattr(leases, "STALE_SECONDS", 0.1)
     with Store.open(target) as upgraded:
         assert upgraded.leases.acquire("first").study == "first"
+
+
+def test_a_lease_that_could_not_be_released_does_not_block_its_own_process(
+    store: Store, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server was away; a notebook that has given up goes on once it can be reached."""
+    lease = store.leases.acquire(study)
+    with monkeypatch.context() as patch:
+        patch.setattr(store._database, "begin", lambda _: (_ for _ in ()).throw(StoreError("away")))
+        with pytest.raises(StoreError, match="away"):
+            store.leases.release(lease)
+    assert store.leases.holder(study) is None
+    store.leases.release(store.leases.acquire(study))
+
+
+@pytest.mark.parametrize("skew", [-86400.0, 86400.0])
+def test_clocks_of_hosts_do_not_matter_where_a_server_has_one(
+    store: Store, study: StudyRecord, skew: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator and those who ask for it differ by a day; the owner is on another host."""
+    if not store._database.has_one_clock:
+        pytest.skip("SQLite reads the clock of its host")
+    real = time.time
+    monkeypatch.setattr(leases, "STALE_SECONDS", 30.0)
+    monkeypatch.setattr(time, "time", lambda: real() + skew)
+    lease = store.leases.acquire(study)
+    store.leases.heartbeat(lease)
+    change_row(store, **OTHER_HOST)
+    monkeypatch.setattr(time, "time", real)
+    holder = store.leases.holder(study)
+    assert holder is not None
+    assert 0 <= holder.age < 10
+    move_heartbeat(store, -31.0)
+    assert store.leases.holder(study) is None
+    store.leases.release(store.leases.acquire(study))

@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from attentune.errors import StoreError, StudyError
+from attentune.errors import InterruptedWaitError, StoreError, StudyError
 from attentune.runners.results import EpochReport, TrialResult
 from attentune.spaces.architecture import parse
 from attentune.studies.database import postgresql_server
+from attentune.studies.database.connection import Database
 from attentune.studies.database.store import Store
 from attentune.studies.records import BASELINE, StudyRecord
 
 POSTGRES = os.environ.get("ATTENTUNE_TEST_POSTGRES")
+psycopg = pytest.importorskip("psycopg")
 pytestmark = pytest.mark.skipif(not POSTGRES, reason="ATTENTUNE_TEST_POSTGRES is not set")
 
 BARE = parse("resnet18")
@@ -274,6 +276,85 @@ def test_a_server_that_stays_away_ends_with_a_sentence(
         with pytest.raises(StoreError, match=r"could not be reached for .*continue with"):
             store.trials.start(study, 0, BARE, seed=0)
         monkeypatch.setattr(postgresql_server, "RECONNECT_SECONDS", 3600.0)
+
+
+def test_a_process_that_stops_waits_for_seconds_only(
+    store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    study = store.studies.create(
+        "first", backbone="resnet18", objectives=("accuracy",), config={}, seed=0
+    )
+    monkeypatch.setattr(postgresql_server, "STOPPING_SECONDS", 0.3)
+    monkeypatch.setattr(postgresql_server, "PAUSE_SECONDS", 0.02)
+    store.stop_waiting()  # Much earlier than the server goes away: each wait has its time.
+    threading.Event().wait(0.4)
+    proxy.refuses = True
+    proxy.cut()
+    timer = threading.Timer(0.1, lambda: setattr(proxy, "refuses", False))
+    timer.start()
+    store.trials.start(study, 0, BARE, seed=0)
+    proxy.refuses = True
+    proxy.cut()
+    for _ in range(2):  # The second write does not wait again.
+        with pytest.raises(InterruptedWaitError, match=r"cannot be reached .* was interrupted"):
+            store.trials.start(study, 1, BARE, seed=1)
+    assert caplog.text.count("another Ctrl-C ends at once") == 1
+
+
+def test_an_interrupt_ends_every_wait(
+    store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also that of another thread, such as the one that sends heartbeats."""
+    study = store.studies.create(
+        "first", backbone="resnet18", objectives=("accuracy",), config={}, seed=0
+    )
+    proxy.refuses = True
+    proxy.cut()
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            store.studies.set_spent_seconds(study, 1.0)
+        except StoreError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=write)
+    sleep = postgresql_server.time.sleep
+
+    def interrupted_sleep(seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        sleep(seconds)
+
+    monkeypatch.setattr(postgresql_server.time, "sleep", interrupted_sleep)
+    with pytest.raises(KeyboardInterrupt):
+        store.trials.start(study, 0, BARE, seed=0)
+    thread.start()
+    thread.join(5)
+    assert [type(error) for error in errors] == [InterruptedWaitError]
+
+
+def test_a_server_that_starts_is_waited_for_when_a_database_is_opened(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be reached at all is not: the address may be wrong."""
+    refusals = ["FATAL:  the database system is starting up", "Connection refused"]
+    prepare = Database._prepare
+
+    def refuse_first(database: Database, *, create: bool) -> None:
+        with database.explained_errors():
+            if refusals:
+                cause = psycopg.OperationalError(refusals.pop(0))
+                raise sqlalchemy.exc.OperationalError("connect", {}, cause)
+        prepare(database, create=create)
+
+    monkeypatch.setattr(Database, "_prepare", refuse_first)
+    with pytest.raises(StoreError, match="cannot be used: Connection refused"):
+        Store.open(store.url)
+    refusals.append("FATAL:  the database system is in recovery mode")
+    Store.open(store.url).close()
+    assert refusals == []
 
 
 def test_a_reader_does_not_wait(store: Store, proxy: Proxy) -> None:

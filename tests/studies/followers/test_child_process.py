@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from attentune.errors import StudyError
+from attentune.studies.database.connection import TransientError
 from attentune.studies.followers import child_process
 from attentune.studies.followers.child_process import FollowerLoop
 from attentune.studies.followers.target import TrackerTarget
@@ -76,6 +77,29 @@ def test_a_study_that_is_gone_ends_the_loop():
     script = Script(StudyError("there is no study 's'."))
     script.is_running = lambda: (_ for _ in ()).throw(StudyError("gone"))
     assert run(script) == (1, ["Wmlflow: there is no study 's'."])
+
+
+def test_a_server_that_is_restarted_does_not_end_the_loop():
+    lost = TransientError("postgresql://host/db cannot be used: the connection was closed.")
+    script = Script(None, lost, running=2)
+    outcomes = [True, lost, True, False]
+
+    def is_running():
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, TransientError):
+            raise outcome
+        return outcome
+
+    script.is_running = is_running
+    assert run(script) == (
+        0,
+        [
+            "Wmlflow: postgresql://host/db cannot be used: the connection was closed. It is tried "
+            "again; the study goes on.",
+            "Imlflow: logging goes on, and nothing is missing.",
+        ],
+    )
+    assert script.updates == 4
 
 
 def test_a_search_is_followed_until_stdin_ends(monkeypatch):
