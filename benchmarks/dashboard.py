@@ -171,10 +171,11 @@ class Browser:
     def request_version(self) -> str:
         """The request that a page sends every second; the current version of the data."""
         body = {
-            "output": "..version.data...status.children..",
+            "output": "..version.data...status.children...status.className..",
             "outputs": [
                 {"id": "version", "property": "data"},
                 {"id": "status", "property": "children"},
+                {"id": "status", "property": "className"},
             ],
             "inputs": [
                 {"id": "timer", "property": "n_intervals", "value": 1},

@@ -231,6 +231,13 @@ def _layout() -> Component:
             html.Div("attentune", className="brand"),
             html.Div(id="picker"),
             html.Nav(id="nav", **{"aria-label": "Pages"}),
+            html.Button(
+                "Notify me",
+                id="notify-button",
+                type="button",
+                hidden=True,
+                title="Show a notice on the desktop when the search that is shown ends",
+            ),
             theme_button,
         ]
     )
@@ -249,7 +256,7 @@ def _layout() -> Component:
             html.P(id=PROBLEM_ID, className="problem", role="alert"),
             html.P(id="unknown", className="problem", role="status"),
             html.P(id="status", className="status", role="status", **{"aria-live": "polite"}),
-            html.Div(id="controls"),
+            html.Div(id="controls", role="region", **{"aria-label": "Filters and choices"}),
             html.Div(id="editor"),
             html.Div(
                 [html.Main(id="page"), html.Div(id="card", **{"aria-live": "polite"})],
@@ -270,6 +277,7 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
         Output("version", "data"),
         Output("status", "children"),
+        Output("status", "className"),
         Input("timer", "n_intervals"),
         Input("url", "search"),
         State("version", "data"),
@@ -279,16 +287,18 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
         try:
             states.store.check_present()
             state = states.get(Address.from_query(query).study)
-            version, line = "none", ""
+            version, line, kind = "none", "", "status"
             if state is not None:
                 version, line = f"{state.study.id}:{state.refresh()}", history.status_line(state)
+                kind = "status running" if state.trials.has_coordinator else "status"
         except MissingStorageError:
-            version, line = shown_version, missing_database(states)
+            version, line, kind = shown_version, missing_database(states), no_update
         except AttentuneError as error:  # Shown until the database can be read again.
-            version, line = shown_version, str(error)
+            version, line, kind = shown_version, str(error), no_update
         return (
             no_update if version == shown_version else version,
             no_update if line == shown_line else line,
+            kind,
         )
 
     @app.callback(  # type: ignore[untyped-decorator, unused-ignore]

@@ -42,7 +42,7 @@ class _Click(BaseModel):
 Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class _Box(BaseModel):
+class _SelectedBox(BaseModel):
     """What Plotly reports of a box that was dragged over a figure; `range` has its ends."""
 
     class Range(BaseModel):
@@ -69,7 +69,7 @@ PROPERTY_TYPES: dict[str, Any] = {
     "mark-note.value": Text | None,
     "edited.data": Text | None,
     "graph.clickData": _Click | None,
-    "graph.selectedData": _Box | None,
+    "graph.selectedData": _SelectedBox | None,
 }
 """The type of every input and state, by component and property; slots by their kind."""
 CONTROL_TYPES: dict[str, Any] = {

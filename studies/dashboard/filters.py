@@ -29,6 +29,7 @@ from .address import MAX_TRIAL_DIGITS, Address
 Flags = npt.NDArray[np.bool_]
 ROW_KEYS = ("number", "seed", "epochs", *COST_KEYS, "seconds")
 """The numbers of a trial that are read from its row as they are."""
+_STAGE = re.compile(r"s(\d{1,4})", re.ASCII)
 _COMPARISON = re.compile(r"([a-z_]\w*)(<=?|>=?|=)(-?\d+(?:\.\d+)?)([kmg]?)", re.ASCII)
 _COMPARE: dict[str, Callable[[Floats, float], Any]] = {
     "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq
@@ -196,10 +197,14 @@ class FilteredStudy:
             values, number = self.trial_values(key, rows), float(compared[3])
             number *= _FACTORS[compared[4]]
             return np.asarray(_COMPARE[compared[2]](values, number))
+        if stage := _STAGE.fullmatch(word):  # As the filter of stages: `all` and `s2-s4` have s3.
+            reached = [reaches_stage(i, int(stage[1])) for i in self.index.insertions]
+            passed: Flags = self.index.having(reached)[: len(self.texts)]
+            return np.asarray(passed[rows["architecture"]])
         is_key = len(word) >= MIN_KEY_LENGTH
         pairs = zip(self.texts, self.keys, strict=True)
         matches = [word in text.lower() or (is_key and key.startswith(word)) for text, key in pairs]
-        passed: Flags = np.array(matches, dtype=bool)[rows["architecture"]]
+        passed = np.array(matches, dtype=bool)[rows["architecture"]]
         if word.isdecimal() and len(word) <= MAX_TRIAL_DIGITS:
             passed |= rows["number"] == int(word)
         if marked := [number for number, words in self.marks.items() if word in words]:

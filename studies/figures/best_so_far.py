@@ -44,14 +44,17 @@ def best_so_far_figure(
     if not len(history.numbers):
         return show_message(figure, theme, "No complete trial yet")
     x = history.ended.tolist()
-    best = [form.on_axis(score) for score in history.best.tolist()]
+    rises = np.flatnonzero(np.diff(history.best, prepend=-np.inf) > 0)
+    corners = sorted({*rises.tolist(), len(x) - 1})
+    steps = [x[i] for i in corners]
+    best = [form.on_axis(float(history.best[i])) for i in corners]
     if history.deviation is not None:
         reach = form.length(history.deviation)
         high, low = [value + reach for value in best], [value - reach for value in best]
-        noise = band(x, low, high, theme.palette[0], shape="hv")
+        noise = band(steps, low, high, theme.palette[0], shape="hv")
         noise.update(name="noise of one trial", showlegend=True)
         figure.add_trace(noise)
-    indices = _with_marker(history, drawn)
+    indices = _with_marker(history, rises, drawn)
     figure.add_trace(
         go.Scatter(
             x=[x[i] for i in indices],
@@ -69,10 +72,10 @@ def best_so_far_figure(
     )
     figure.add_trace(
         go.Scatter(
-            x=x,
+            x=steps,
             y=best,
             name="best so far, as estimated now",
-            mode="lines" if len(x) > 1 else "lines+markers",
+            mode="lines" if len(steps) > 1 else "lines+markers",
             line={"color": theme.palette[0], "width": 2.5, "shape": "hv"},
             hovertemplate=f"best after %{{x}} trials: {form.hover}<extra></extra>",
         )
@@ -87,9 +90,10 @@ def best_so_far_figure(
     return figure
 
 
-def _with_marker(history: BestSoFar, drawn: npt.NDArray[np.bool_] | None) -> list[int]:
+def _with_marker(
+    history: BestSoFar, rises: npt.NDArray[np.int64], drawn: npt.NDArray[np.bool_] | None
+) -> list[int]:
     """The indices of the trials that have a marker."""
     indices = np.arange(len(history.numbers)) if drawn is None else np.flatnonzero(drawn)
     step = -(-len(indices) // MAX_MARKERS) or 1
-    rises = np.flatnonzero(np.diff(history.best, prepend=-np.inf) > 0)
     return sorted({*indices[::step].tolist(), *np.intersect1d(rises, indices).tolist()})

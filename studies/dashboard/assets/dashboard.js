@@ -269,8 +269,8 @@
   }
 
   document.addEventListener("DOMContentLoaded", function () {
-    new MutationObserver(function () { moveFocus(); focusEditor(); })
-      .observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(function () { moveFocus(); focusEditor(); showProgress(); })
+      .observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["class"] });
   });
   document.addEventListener("pointerdown", function () { usesKeyboard = false; returnTo = null; }, true);
   document.addEventListener("keydown", function (event) {
@@ -290,6 +290,38 @@
     event.stopPropagation();
     window.dash_clientside.set_props("url", { search: link.search });
   }, true);
+
+  // --- the tab's title, and a notice on the desktop when a search ends ----------------------------
+
+  var wasRunning = "";
+
+  function shownStudy() {
+    var heading = document.querySelector("h1");
+    return heading ? heading.textContent.replace(/^[^:]*: /, "") : "";
+  }
+
+  function showProgress() {
+    var status = document.getElementById("status"), study = shownStudy();
+    if (!status || !study) { return; }
+    var done = status.textContent.split(" · ")[0];
+    var running = status.classList.contains("running");
+    var title = [running ? "▶ " + done : done, study, "attentune"].filter(Boolean).join(" · ");
+    if (document.title !== title) { document.title = title; }
+    var button = document.getElementById("notify-button");
+    var canAsk = "Notification" in window && window.Notification.permission === "default";
+    if (button && button.hidden !== !(running && canAsk)) { button.hidden = !(running && canAsk); }
+    if (!running && wasRunning === study && window.Notification
+      && window.Notification.permission === "granted") {
+      new window.Notification("The search " + study + " has ended", { body: status.textContent });
+    }
+    wasRunning = running ? study : "";
+  }
+
+  document.addEventListener("click", function (event) {
+    if (event.target.closest("#notify-button")) {
+      window.Notification.requestPermission().then(showProgress);
+    }
+  });
 
   // --- printing: figures as wide as the paper -----------------------------------------------------
 

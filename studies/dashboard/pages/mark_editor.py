@@ -33,4 +33,5 @@ def mark_editor(context: PageContext) -> Component:
             html.P([html.Button("Save", id=SAVE, type="button"), dcc.Link("Cancel", href=cancel)]),
         ],
         className="mark-editor",
+        **{"aria-label": f"Tags and note of trial {number}"},
     )

@@ -142,7 +142,8 @@ def architecture_diagram(architecture: Architecture, stages: int, theme: Theme) 
         ] or [html.Div(formatting.MISSING, className="unchanged")]
         boxes.append(html.Div([html.B(f"s{stage}"), *insertions], className="stage"))
     boxes.append(html.Div([html.B("head")], className="stage narrow"))
-    return html.Div(boxes, className="stages", role="img", **{"aria-label": str(architecture)})
+    label = {"aria-label": str(architecture)}
+    return html.Div(boxes, className="stages", role="img", tabIndex=0, **label)
 
 
 def _insertion(insertion: Insertion, stage: int) -> list[Component]:

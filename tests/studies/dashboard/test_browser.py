@@ -471,3 +471,64 @@ def test_a_page_says_that_the_server_the_study_or_the_database_is_gone(writer, b
         assert page.locator("#status").inner_text() == ""
         Path(writer.name).unlink()
         page.get_by_text("was removed, moved or replaced").wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_filters_selection_and_marks_stay_from_page_to_page(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, complaints):
+        page.goto(f"{address}/trials")
+        page.get_by_text("1 to 11 of 11 trials").wait_for()
+        assert page.title() == "11 trials done · done · attentune"
+        page.get_by_role("link", name="Parameters").click()
+        page.locator("th[aria-sort=ascending]", has_text="Parameters").wait_for()
+        page.locator(".controls input[type=search]").fill("se s3")
+        page.get_by_text("4 of 11 trials pass").wait_for()
+        page.locator(".trials tbody a").first.click()
+        page.locator(".trial-card h2").wait_for()
+        page.get_by_role("button", name="Star").click()
+        page.locator(".trial-card [aria-pressed=true]").wait_for()
+        page.get_by_role("link", name="Add tags or a note").click()
+        page.locator("#mark-tags").fill("promising")
+        run_trial(writer, "done", 11, TEXTS[3], seed=7)  # A new trial does not touch what is typed.
+        page.get_by_text("12 trials done").wait_for()
+        assert page.locator("#mark-tags").input_value() == "promising"
+        page.get_by_role("button", name="Save").click()
+        page.locator(".trials .selected", has_text="promising").wait_for()
+        for name in ("Effects", "History", "Two architectures", "Pareto front"):
+            page.get_by_role("link", name=name).click()
+            page.locator("nav .here", has_text=name).wait_for()
+            wait_for_figures(page)
+            for part in ("search=se+s3", "sort=params", "trial="):
+                assert part in page.url
+        page.get_by_text("5 of 12 trials pass").wait_for()
+        page.get_by_role("link", name="Clear the filters").click()
+        page.locator(".passing").wait_for(state="detached")
+        assert complaints == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_a_box_on_an_axis_and_a_click_on_a_cell_set_filters(writer, browser):
+    with served(writer.name, "done") as address, opened(browser) as (page, complaints):
+        page.goto(f"{address}/trials")
+        wait_for_figures(page)
+        figure = page.locator(".plot", has=page.locator("[data-save=trials]")).last
+        figure.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        drag = figure.locator(".nsewdrag").bounding_box()
+        axes = page.evaluate("document.querySelector('main .js-plotly-plot').layout.xaxis.range[1]")
+        right = drag["x"] + drag["width"] * (axes - 0.4 + 0.4) / (axes + 0.4)  # The result's axis.
+        for x, height, act in ((-20, 0.02, page.mouse.down), (20, 0.5, page.mouse.up)):
+            page.mouse.move(right + x, drag["y"] + height * drag["height"], steps=5)
+            act()
+        page.locator(".passing a.tag", has_text="Accuracy").wait_for()
+        assert "range=score" in page.url
+        page.locator(".passing a.tag").click()
+        page.goto(f"{address}/effects")
+        wait_for_figures(page)
+        cell = page.locator("main .plot .nsewdrag").first.bounding_box()
+        page.mouse.click(cell["x"] + 0.9 * cell["width"], cell["y"] + 0.1 * cell["height"])
+        page.locator(".passing").wait_for()
+        assert re.search(r"attention=\w+&stage=s4", page.url)
+        assert complaints == []

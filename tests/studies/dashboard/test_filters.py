@@ -43,6 +43,7 @@ CASES = [
     ({"stage": ("sx",)}, []),
     ({"state": ("failed",)}, [4]),
     ({"search": "SE s3"}, [1, 2, 4]),
+    ({"search": "s2"}, [3]),
     ({"search": "failed"}, [4]),
     ({"search": "3"}, [1, 2, 3, 4]),  # As a number, or in a text.
     ({"search": parse(TEXTS[3]).key[:6]}, [3]),
