@@ -10,6 +10,8 @@ the plain formulas from then on, also where it is not scripted, with the same ke
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -103,15 +105,19 @@ def trace(tracer: fx.Tracer, module: nn.Module) -> fx.Graph:
     return graphs[1]
 
 
-def write_module(traced: nn.Module, graph: fx.Graph) -> fx.GraphModule:
+def write_module(traced: nn.Module, graph: fx.Graph, types: Iterable[Any] = ()) -> fx.GraphModule:
     """The module that torch.fx has traced, with the function that it wrote down.
 
     Args:
         traced: the module; the result has its parameters, in their order.
         graph: what it computes.
+        types: of its inputs; the default, as None, is a map.
     """
     for node in graph.nodes:
         node.type = None
+    inputs = (node for node in graph.nodes if node.op == "placeholder")
+    for node, kind in zip(inputs, types, strict=False):
+        node.type = kind
     graph.set_codegen(fx.graph.CodeGen())  # Without the annotations of `forward`, which are texts.
     module = fx.GraphModule(traced, graph)
     _order_as(module, traced)

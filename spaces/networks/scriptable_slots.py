@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from inspect import Parameter
 from os.path import commonpath
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from ...errors import AttentionError
 from .map_slot import MapSlot
@@ -58,7 +58,7 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     """
     tracer = _PartTracer()
     try:
-        _require_plain_maps(part)
+        types = _input_types(part)
         graph = trace(tracer, part)
     except Exception as error:
         raise AttentionError(
@@ -66,7 +66,7 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
             "(`identity`), or in the place of a convolution (sk); use torch.export, or "
             "torch.jit.trace"
         ) from error
-    traced = write_module(part, graph)
+    traced = write_module(part, graph, types)
     for path in tracer.attentions:
         traced.set_submodule(path, scriptable_attention(traced.get_submodule(path)))
     names = _names_in_state(traced, part)
@@ -75,13 +75,21 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     return traced
 
 
-def _require_plain_maps(part: nn.Module) -> None:
-    """Raise AttentionError if a part receives anything but maps: torch.fx takes an option to be
-    passed, and a list to be a map."""
+def _input_types(part: nn.Module) -> list[Any]:
+    """The types of what a part receives, for TorchScript; None stands for a map.
+
+    Raises:
+        AttentionError: the part has options, of which torch.fx assumes that all are passed.
+    """
+    types: list[Any] = []
     for parameter in inspect.signature(part.forward).parameters.values():
-        is_map = parameter.annotation in (Parameter.empty, Tensor, "Tensor", "torch.Tensor")
-        if not is_map or parameter.default is not Parameter.empty:
-            raise AttentionError(f"it receives {parameter}")
+        if parameter.default is not Parameter.empty:
+            raise AttentionError(f"it has the option {parameter.name}")
+        annotation = parameter.annotation
+        # For torch.fx nothing is an instance of Tensor, so that it takes the way for lists.
+        choices = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+        types.append(next((choice for choice in choices if get_origin(choice) is list), None))
+    return types
 
 
 class _PartTracer(fx.Tracer):
