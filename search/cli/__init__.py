@@ -45,7 +45,6 @@ app = typer.Typer(
     "accuracy for its cost, on your backbone and your data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (

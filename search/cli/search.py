@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import StoreError
+from ...errors import StoreError, UsageError
 from ...interrupts import defer_interrupts
 from .options_from_settings import plan_options, search_options
 from .shared import (
@@ -34,6 +34,11 @@ if TYPE_CHECKING:
     from ..run.data_options import DataOptions
 
 SETTING_UP = "setting up the study"
+EXAMPLE = """a search needs a name, a backbone and images, such as
+  attentune search mine --backbone resnet18 --data photos
+where photos is a folder with a folder of images for each class. Without images of your own, try
+  attentune search first --backbone resnet6_050 --data cued-digits --trials 4 --epochs 2
+attentune search --help lists all settings."""
 RECORDED = "the search continues and is recorded. Ctrl-C stops it."
 
 
@@ -45,7 +50,9 @@ def register(app: typer.Typer) -> None:
 
 @search_options
 def search(
-    study: Annotated[str, typer.Argument(help="A name for the study.")],
+    study: Annotated[
+        str | None, typer.Argument(help="A name for the study.", show_default=False)
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(help="TOML file with any of these settings; options take precedence."),
@@ -55,6 +62,8 @@ def search(
     **settings: Any,
 ) -> None:
     """Start a study: search for the best attention, ratio and position."""
+    if study is None:
+        raise UsageError(EXAMPLE)
     with defer_interrupts(), out.status("starting"):
         from ..run.session import create_study
         from ..setup.request import read_request

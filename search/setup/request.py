@@ -407,7 +407,10 @@ def read_request(options: Mapping[str, Any], config: Path | None) -> SearchReque
         fields.setdefault("data", "")
     for name in ("backbone", "data"):
         if name not in fields:
-            raise UsageError(f"--{name} is missing; see attentune search --help")
+            raise UsageError(
+                f"--{name} is missing; write for example --backbone resnet18 --data photos, and "
+                "see attentune search --help"
+            )
     request: SearchRequest = validated(SearchRequest, "search", **fields)
     check_contradictions(request, fields)
     return request

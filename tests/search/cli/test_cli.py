@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -53,3 +54,19 @@ def test_every_command_and_option_has_help(tmp_path):
         assert command.help, name
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_the_shell_completes_commands_and_options(tmp_path):
+    def completed(typed: str) -> list[str]:
+        words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+        code = "import sys; sys.argv = ['attentune']; from attentune.search.cli import main; main()"
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=os.environ | words | {"_ATTENTUNE_COMPLETE": "complete_bash"},
+            capture_output=True,
+            text=True,
+        ).stdout.split()
+
+    assert set(completed("attentune ex")) == {"export", "export-table"}
+    assert completed("attentune search mine --back") == ["--backbone"]

@@ -12,6 +12,7 @@ from pathlib import Path
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from attentune.search.cli.search import EXAMPLE
 from command_line import NET, SMALL, attentune
 from PIL import Image
 
@@ -171,7 +172,9 @@ REFUSED = [
     ("search a --backbone resnet18 --data digits --max-params 1k", 2, "already exceeds a limit"),
     ("search a/b --backbone resnet18 --data digits", 2, "'a/b'"),
     ("search <script> --backbone resnet18 --data digits", 2, "'<script>'"),
-    ("search a --data digits", 2, "--backbone is missing"),
+    ("search a --data digits", 2, "--backbone is missing; write for example"),
+    ("search", 2, "attentune search mine --backbone resnet18 --data photos"),
+    ("search --trials 3", 2, "a search needs a name"),
     ("search a --backbone resnet18 --data digits --db nodatabase", 1, "no SQLite database"),
     ("search a --backbone resnet18 --data digits --db nowhere/a.db", 1, "does not exist"),
 ]
@@ -186,6 +189,14 @@ def test_a_bad_request_gets_a_sentence_and_an_exit_code(
     assert exit_code == code, printed
     assert sentence in printed
     assert not list(tmp_path.glob("*.artifacts/*"))
+
+
+@pytest.mark.slow
+def test_the_example_of_a_search_without_a_name_works(run_here):
+    example = next(line for line in EXAMPLE.splitlines() if "cued-digits" in line)
+    exit_code, printed = run_here(*example.split()[1:])
+    assert exit_code == 0, printed
+    assert "Noise of one trial" in printed
 
 
 @pytest.mark.parametrize("name", ["", "x" * 300, " ", ".hidden", "a\nb"])
