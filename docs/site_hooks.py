@@ -41,10 +41,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the files outside of `docs/`."""
-    examples = [file.relative_to(ROOT).as_posix() for file in (ROOT / "examples").iterdir()]
-    for path in (*PAGES, *examples):
-        if (ROOT / path).is_file():
-            files.append(File.generated(config, path, abs_src_path=str(ROOT / path)))
+    examples = (ROOT / "examples").rglob("*.*")
+    for file in (*(ROOT / page for page in PAGES), *examples):
+        if file.is_file() and "__pycache__" not in file.parts:
+            path = file.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, path, abs_src_path=str(file)))
     return files
 
 
