@@ -45,7 +45,7 @@ from attentune.benchmarks.markdown_table import Result, format_markdown_table, f
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parents[1] / "docs"
 README = DOCS.parent / "README.md"
-PAGES = (README, *sorted(DOCS.rglob("*.md")))
+PAGES = (README, README.with_name("README.zh.md"), *sorted(DOCS.rglob("*.md")))
 BLOCK = re.compile(r"(<!-- from (?P<file>\S+) -->\n).*?(<!-- end -->)", re.S)
 NOT_YET = "Not measured yet."
 

@@ -22,7 +22,7 @@ from chaos.attacks import ATTACKS
 
 ROOT = Path(attentune.__file__).resolve().parent
 DOCS = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))
-PAGES = ["README.md", "CONTRIBUTING.md", *DOCS]
+PAGES = ["README.md", "README.zh.md", "CONTRIBUTING.md", *DOCS]
 GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
 GUIDE_PAGES = ["guide.md", *re.findall(r"\]\((\w+\.md)\)", GUIDE)]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -14,6 +15,15 @@ import pytest
 ROOT = Path(attentune.__file__).resolve().parent
 SNIPPET = re.compile(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```", re.S | re.M)
 SOURCES = ("spaces", "runners", "studies", "search")
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_blocks_of_python_can_be_compiled(page):
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.S | re.M):
+        compile(textwrap.dedent(block), page.name, "exec")
 
 
 @pytest.mark.parametrize("page", ["statistics.md", "finetuning.md"])
