@@ -132,8 +132,11 @@ def _add_axes(figure: go.Figure, axes: Sequence[DrawnAxis], theme: Theme) -> Non
         for position, text in axis.ticks:
             shown = text if len(text) <= MAX_TICK_LENGTH else f"{text[: MAX_TICK_LENGTH - 1]}…"
             tick = {"x": place, "y": position, "text": escape_html(shown), "font": small}
-            annotations.append({**plain, **tick, "xanchor": "left", "xshift": 4,
-                                "bgcolor": theme.page, "opacity": 0.85})  # fmt: skip
+            beside: dict[str, Any] = {"xanchor": "left", "xshift": 4}
+            if place == len(axes) - 1:  # Its texts are inside the figure.
+                beside = {"xanchor": "right", "xshift": -4}
+            ground = {"bgcolor": theme.page, "opacity": 0.85}
+            annotations.append({**plain, **tick, **beside, **ground})
     # A box selects only where there are markers; these are not seen.
     ends = [(place, end) for place in range(len(axes)) for end in (0, 1)]
     figure.add_trace(

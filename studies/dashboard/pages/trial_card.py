@@ -159,6 +159,9 @@ def _insertion(insertion: Insertion, stage: int) -> list[Component]:
 def _state(trial: TrialRecord) -> list[Component]:
     tags = [html.Span(word, className="tag") for word in (trial.state, trial.role)]
     trained = f" {formatting.plural(trial.epochs, 'epoch')}, {formatting.duration(trial.seconds)}"
+    if trial.seconds and trial.device_seconds is not None:
+        busy = min(1.0, trial.device_seconds / trial.seconds)
+        trained += f", the device busy {formatting.share(busy)} of the time"
     lines: list[Component] = [html.P([*tags, trained])]
     if trial.note:
         lines.append(remark(trial.note))

@@ -21,7 +21,7 @@ from ..parallel_axes import MAX_LINES, drawn_rows, parallel_axes
 from ..trial_columns import TrialColumn, TrialColumns
 from .filter_controls import choice, controls_bar, filter_controls
 
-TRIALS_PER_PAGE = 50
+TRIALS_PER_PAGE = 25
 CSV_PATH = "/trials.csv"
 PARALLEL = "parallel-coordinates"
 """The name of the figure."""
