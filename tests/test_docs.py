@@ -44,6 +44,21 @@ def test_a_command_that_is_shown_exists_with_its_options(line):
     command = COMMANDS[words[1]]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= known
+    command.make_context(words[1], [word for word in words[2:] if word != "…"])
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in shown_commands() if line.startswith("attentune search ")]
+)
+def test_a_search_that_is_shown_is_a_valid_request(line, monkeypatch):
+    monkeypatch.chdir(ROOT)  # A command may name a file of the repository.
+    words = [word for word in shlex.split(line)[2:] if word != "…"]
+    parsed = COMMANDS["search"].make_context("search", words).params
+    settings = {name: value or None for name, value in parsed.items()}
+    for name in ("study", "follow", "db"):
+        settings.pop(name)
+    config = settings.pop("config")
+    assert read_request(settings, config).backbone
 
 
 def test_the_commands_of_the_demo_exist_with_their_options():
