@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,8 +32,10 @@ logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Shared memory of a cluster that is started here. Through it go parts of prepared data only."""
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 5.0
 """Time in which the head node of a cluster has to answer."""
+HEAD_SECONDS = 20.0
+"""Time after which a head node that does not answer is lost; less than Ray's minute."""
 HOW_TO_START = "start one with `ray start --head`, or use --ray-address local"
 INSTALL = "run `pip install 'attentune[ray]'`"
 
@@ -69,6 +72,8 @@ class RayCluster:
             folder: to delete in `close`.
         """
         self.ray, self._is_ours, self._folder = ray, is_ours, folder
+        self._nodes: list[ClusterNode] = []
+        self._answered_at = time.monotonic()
 
     @classmethod
     def connect(cls, address: str) -> RayCluster:
@@ -85,12 +90,13 @@ class RayCluster:
             UsageError: the cluster is on another machine and open to everybody.
         """
         _refuse_usage_statistics()
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # It prints a line for each retry.
         if address != "local":
             _prepare_tokens(address)
         ray = import_ray()
         if ray.is_initialized():
             return cls(ray, is_ours=False)
+        if address == "auto" and "RAY_ADDRESS" not in os.environ:
+            _require_head_node()
         folder: Path | None = None
         options: dict[str, Any] = {"address": address}
         if address == "local":
@@ -116,10 +122,14 @@ class RayCluster:
     def nodes(self) -> list[ClusterNode]:
         """The nodes that are alive, this machine's first, then by name.
 
+        While the head node does not answer, they are those that it has named last.
+
         Raises:
             MachineError: the connection was lost.
         """
         with self.explained_errors():
+            if not self._head_answers():
+                return self._nodes
             facts = [node for node in self.ray.nodes() if node["Alive"]]
             here = self.ray.get_runtime_context().get_node_id()
         hosts = Counter(node["NodeManagerHostname"] for node in facts)
@@ -129,7 +139,22 @@ class RayCluster:
             name = host if hosts[host] == 1 else f"{host}-{node['NodeID'][:4]}"
             cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
             nodes.append(ClusterNode(node["NodeID"], name, cpus, gpus))
-        return sorted(nodes, key=lambda node: (node.id != here, node.name))
+        self._nodes = sorted(nodes, key=lambda node: (node.id != here, node.name))
+        return self._nodes
+
+    def _head_answers(self) -> bool:
+        """Whether the head node answers; a MachineError if it has not for `HEAD_SECONDS`.
+
+        Ray ends this process, without an exception, a minute after the head node was lost.
+        """
+        try:
+            _reach(str(self.ray.get_runtime_context().gcs_address))
+        except MachineError:
+            if time.monotonic() - self._answered_at > HEAD_SECONDS:
+                raise ConnectionError("its head node does not answer") from None
+            return False
+        self._answered_at = time.monotonic()
+        return True
 
     @property
     def own_node_id(self) -> str:
@@ -203,15 +228,7 @@ def _prepare_tokens(address: str) -> None:
     explicit = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     if explicit == "auto":
         return
-    host, _, port = explicit.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as probe:
-            is_foreign = probe.getpeername()[0] not in _own_addresses()
-    except (OSError, ValueError) as error:
-        raise MachineError(
-            f"no Ray cluster answers at {explicit} ({getattr(error, 'strerror', None) or error}); "
-            f"{HOW_TO_START}"
-        ) from None
+    is_foreign = _reach(explicit) not in _own_addresses()
     if "RAY_AUTH_MODE" in os.environ:
         return
     if _has_token():
@@ -223,6 +240,34 @@ def _prepare_tokens(address: str) -> None:
             "with `ray get-auth-token --generate`, start the cluster with RAY_AUTH_MODE=token, and "
             "copy ~/.ray/auth_token to all nodes; or go on without with RAY_AUTH_MODE=disabled."
         )
+
+
+def _reach(address: str) -> str:
+    """The IP address of a head node that answers; raises a MachineError if none does."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS) as probe:
+            return str(probe.getpeername()[0])
+    except (OSError, ValueError) as error:
+        raise MachineError(
+            f"no Ray cluster answers at {address} ({getattr(error, 'strerror', None) or error}); "
+            f"{HOW_TO_START}"
+        ) from None
+
+
+def _require_head_node() -> None:
+    """Check that the head node of this machine's cluster answers.
+
+    Ray itself tries for minutes to reach one that has ended without `ray stop`. What it remembers
+    is read with a private function (2.60), if that is there.
+
+    Raises:
+        MachineError: it does not.
+    """
+    private = importlib.import_module("ray._private.utils")
+    read_address = getattr(private, "read_ray_address", None)
+    if read_address is not None and (address := read_address()):
+        _reach(str(address))
 
 
 def _has_token() -> bool:

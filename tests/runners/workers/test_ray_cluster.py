@@ -142,5 +142,17 @@ def test_what_ray_says_becomes_a_sentence(monkeypatch, message, sentence):
 
     ray = SimpleNamespace(init=init, is_initialized=lambda: False, shutdown=lambda: None)
     monkeypatch.setattr(ray_cluster, "import_ray", lambda: ray)
+    monkeypatch.setattr(ray_cluster, "_require_head_node", lambda: None)
     with pytest.raises(MachineError, match=sentence):
+        RayCluster.connect("auto")
+
+
+def test_a_cluster_that_has_ended_is_not_waited_for(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'attentune[ray]'")
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(address, "utf-8")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    with pytest.raises(MachineError, match=f"no Ray cluster answers at {address}"):
         RayCluster.connect("auto")
