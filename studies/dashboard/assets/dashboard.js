@@ -323,6 +323,15 @@
     }
   });
 
+  // --- a click anywhere on a row of the table of trials does what its link does ------------------
+
+  document.addEventListener("click", function (event) {
+    var row = event.target.closest(".trials tbody tr");
+    if (!row || event.target.closest("a, button") || String(window.getSelection())) { return; }
+    var link = row.querySelector("a[href*='trial=']");
+    if (link) { link.click(); }
+  });
+
   // --- printing: figures as wide as the paper -----------------------------------------------------
 
   var PRINTED_WIDTH_PIXELS = 640;

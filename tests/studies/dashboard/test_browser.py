@@ -484,7 +484,7 @@ def test_filters_selection_and_marks_stay_from_page_to_page(writer, browser):
         page.locator("th[aria-sort=ascending]", has_text="Parameters").wait_for()
         page.locator(".controls input[type=search]").fill("se s3")
         page.get_by_text("4 of 11 trials pass").wait_for()
-        page.locator(".trials tbody a").first.click()
+        page.locator(".trials tbody td", has_text="complete").first.click()
         page.locator(".trial-card h2").wait_for()
         page.get_by_role("button", name="Star").click()
         page.locator(".trial-card [aria-pressed=true]").wait_for()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attentune.studies.analysis.attention_effects import Effect, EffectTable
-from attentune.studies.figures.heatmap import heatmap_figure
+from attentune.studies.figures.heatmap import fade_cells, heatmap_figure
 from attentune.studies.objectives import ACCURACY
 
 CELLS = {
@@ -31,3 +31,12 @@ def test_the_heat_map_has_its_middle_at_zero_and_hatches_what_was_not_tried() ->
     values = dict(zip(heat.y, heat.customdata, strict=True))
     assert list(values["se"]) == [2.0, 3.0]
     assert len([shape for shape in figure.layout.shapes if shape.type == "path"]) == 1
+
+
+def test_cells_that_are_not_selected_are_faded():
+    shapes = len(heatmap_figure(TABLE, ACCURACY).layout.shapes)
+    figure = fade_cells(
+        heatmap_figure(TABLE, ACCURACY), lambda attention, _: attention == TABLE.attentions[0]
+    )
+    others = len(TABLE.attentions) - 1
+    assert len(figure.layout.shapes) == shapes + others * len(TABLE.columns)
