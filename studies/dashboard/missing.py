@@ -10,11 +10,14 @@ from collections.abc import Iterator
 
 from dash import dcc, html
 
-from ..objectives import BY_KEY
+from ..objectives import BY_KEY, SCORE
+from ..records import STATES
 from ..text.formatting import enumeration
 from .address import Address, unread_values
 from .components import Component
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
+from .filters import ChoiceFilter, TrialRange
+from .trial_columns import TrialColumns
 
 
 def describe_unknown_values(context: PageContext, query: str) -> Iterator[str]:
@@ -41,12 +44,34 @@ def describe_unknown_values(context: PageContext, query: str) -> Iterator[str]:
         missing = [value for value in getattr(address, name) if value not in values]
         if missing:
             yield f"So far no architecture of this study has the {name} {enumeration(missing)}."
+    yield from _describe_unknown_trials(context)
     names = {context.state.study.name, *(state.study.name for state in context.compared)}
     missing = [name for name in address.compared[:MAX_COMPARED] if name not in names]
     if missing:
         yield f"There is no study {enumeration(missing)} to compare with."
     if len(address.compared) > MAX_COMPARED:
         yield f"At most {MAX_COMPARED} other studies are compared."
+
+
+def _describe_unknown_trials(context: PageContext) -> Iterator[str]:
+    """A sentence for each part of the address about trials that does not exist."""
+    address, analysis = context.address, context.state.analysis
+    if missing := [state for state in address.state if state not in STATES]:
+        yield f"There is no state {enumeration(missing)}; the states are {enumeration(STATES)}."
+    names_columns = address.sort or address.columns or address.ranges
+    columns = TrialColumns(context).all if names_columns else {}
+    sort = (address.sort or "").removeprefix("-")
+    wanted = [*address.columns, *([sort] if sort else [])]
+    if missing := [key for key in dict.fromkeys(wanted) if key not in columns]:
+        yield f"There is no column {enumeration(missing)}."
+    numbers = {*columns, SCORE}
+    unread = [t for t in address.ranges if (r := TrialRange.of(t)) is None or r.key not in numbers]
+    unread += [t for t in address.choices if ChoiceFilter.of(t) is None]
+    if unread:
+        yield f"No filter can be read from {enumeration(unread)}."
+    for number in (address.first, address.second):
+        if number is not None and analysis.summary_of(number) is None:
+            yield f"There is no complete trial {number}."
 
 
 def _is_cost(key: str, context: PageContext) -> bool:
