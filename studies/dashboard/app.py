@@ -8,14 +8,13 @@ study has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 from dash import (
-    ALL,
     MATCH,
     ClientsideFunction,
     Dash,
@@ -30,18 +29,19 @@ from dash import (
 from dash.exceptions import PreventUpdate
 from flask import request
 
-from ...errors import AttentuneError, MissingStorageError, StudyError
+from ...errors import AttentuneError, MissingStorageError
 from ..database.store import Store
 from ..figures.base import escape_html
 from ..figures.themes import LIGHT
-from ..trial_marks import TrialMarks
 from .address import Address
+from .address_callbacks import add_address_callbacks
 from .base_path import ROOT, BasePath
 from .cache import ComputationError
 from .components import Component, text_slot, waiting_figure
 from .context import MAX_COMPARED, PageContext, StudyStates, study_names
 from .guard import LOOPBACK, host_of
 from .guarded_dash import PROBLEM_ID, GuardedDash
+from .mark_callbacks import add_mark_callbacks
 from .missing import describe_unknown_values, missing_database, missing_study
 from .model_download import MODEL_PATH, respond_with_model
 from .pages import (
@@ -59,12 +59,7 @@ from .pages import (
     trials,
     warnings,
 )
-from .pages.mark_editor import mark_editor
 from .pages.trial_card import trial_card
-from .parallel_axes import drawn_rows, filters_of_box, parallel_axes
-from .selection import selection_of_click
-from .study_state import StudyState
-from .trial_columns import TrialColumns
 from .trials_csv import respond_with_trials
 
 REFRESH_MILLISECONDS = 1000
@@ -212,8 +207,8 @@ def make_app(
     _add_refresh(app, states)
     _add_pages(app, states)
     _add_figures_and_texts(app, states)
-    _add_address(app, states)
-    _add_marks(app, states)
+    add_address_callbacks(app, states)
+    add_mark_callbacks(app, states, lambda path: PAGES[_path(states, path)].has_card)
     return app
 
 
@@ -448,147 +443,3 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
         if not PAGES[_path(states, pathname)].has_card:
             return None
         return trial_card(states.context(query, theme))
-
-
-def _add_address(app: Dash, states: StudyStates) -> None:
-    """Let controls, figures and the choice of the study write the address."""
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("url", "search"),
-        Output("written", "data"),
-        Input({"control": ALL}, "value"),
-        State({"control": ALL}, "id"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def write_controls(values: Sequence[Any], ids: Sequence[dict[str, str]], query: str) -> Any:
-        changes = {id_["control"]: value for id_, value in zip(ids, values, strict=True)}
-        if "log" in changes:
-            changes["log"] = bool(changes["log"])
-        current = Address.from_query(query)
-        # The address leaves out what is shown by default.
-        default = states.context(
-            current.with_changes({"cost": None, "third": None}).query, LIGHT.name
-        )
-        if changes.get("cost") == default.cost.key:
-            changes["cost"] = None
-        if changes.get("third") == default.third.key and not changes.get("cost"):
-            changes["third"] = None
-        for name, number in zip(pair.NAMES, pair.chosen_numbers(default), strict=True):
-            if getattr(current, name) is None and changes.get(name) == number:
-                changes[name] = None
-        if "columns" in changes and changes["columns"] == TrialColumns(default).default:
-            changes["columns"] = []
-        changed = current.with_changes(changes)
-        if changed == current or not changes:
-            raise PreventUpdate
-        return changed.query, changed.query
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("url", "search", allow_duplicate=True),
-        Output("written", "data", allow_duplicate=True),
-        Input({"slot": "graph", "name": ALL}, "clickData"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def select(_: Sequence[Any], query: str) -> Any:
-        clicked = ctx.triggered[0]["value"]
-        address = Address.from_query(query)
-        changes = clicked and selection_of_click(ctx.triggered_id["name"], clicked, address)
-        if not changes:
-            raise PreventUpdate
-        changed = address.with_changes(changes).query
-        return changed, changed if changes.keys() == {"trial"} else no_update
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("url", "search", allow_duplicate=True),
-        Input({"slot": "graph", "name": ALL}, "selectedData"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def brush(_: Sequence[Any], query: str) -> Any:
-        box = (ctx.triggered[0]["value"] or {}).get("range")
-        if not box or ctx.triggered_id["name"] != trials.PARALLEL:
-            raise PreventUpdate
-        context = states.context(query, LIGHT.name)
-        axes = parallel_axes(context, drawn_rows(context))
-        if not (changes := filters_of_box(axes, box, context.address)):
-            raise PreventUpdate
-        return context.address.with_changes(changes).query
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("url", "search", allow_duplicate=True),
-        Input("study-picker", "value"),
-        State("study", "data"),
-        prevent_initial_call=True,
-    )
-    def select_study(name: str | None, shown: str) -> Any:
-        if not name or name == shown:
-            raise PreventUpdate
-        return Address(study=name).query
-
-
-def _add_marks(app: Dash, states: StudyStates) -> None:
-    """Let readers change the star, the tags and the note of the selected trial."""
-
-    def edited_trial(query: str) -> tuple[StudyState, int]:
-        """The study and the trial whose marks a reader wants to change."""
-        address = Address.from_query(query)
-        state = states.get(address.study)
-        if state is None or address.trial is None:
-            raise PreventUpdate
-        if not states.may_edit():
-            raise StudyError(
-                "Stars, tags and notes can be changed on this machine only, or with a token "
-                "(--host)."
-            )
-        return state, address.trial
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("editor", "children"),
-        Output("edited", "data"),
-        Input("url", "search"),
-        Input("url", "pathname"),
-        Input("study", "data"),
-        State("edited", "data"),
-    )
-    def editor(query: str, pathname: str, study: str, edited: str) -> Any:
-        address = Address.from_query(query)
-        has_card = PAGES[_path(states, pathname)].has_card
-        is_open = study and address.edit and address.trial is not None and has_card
-        name = f"{study} {address.trial}" if is_open and states.may_edit() else ""
-        if name == (edited or ""):
-            raise PreventUpdate  # What was typed stays.
-        return mark_editor(states.context(query, LIGHT.name)) if name else None, name
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("url", "search", allow_duplicate=True),
-        Output("version", "data", allow_duplicate=True),
-        Input("save-marks", "n_clicks"),
-        State("mark-tags", "value"),
-        State("mark-note", "value"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def save(clicks: int | None, tags: str | None, note: str | None, query: str) -> Any:
-        if not clicks:
-            raise PreventUpdate
-        state, number = edited_trial(query)
-        marks = TrialMarks.of(state.marks.of(number).starred, tags or "", note or "")
-        state.marks.write(number, marks)
-        closed = Address.from_query(query).with_changes({"edit": False}).query
-        return closed, f"{state.study.id}:{state.refresh()}"
-
-    @app.callback(  # type: ignore[untyped-decorator, unused-ignore]
-        Output("version", "data", allow_duplicate=True),
-        Input("star-button", "n_clicks"),
-        State("url", "search"),
-        prevent_initial_call=True,
-    )
-    def star(clicks: int | None, query: str) -> Any:
-        if not clicks:
-            raise PreventUpdate
-        state, number = edited_trial(query)
-        marks = state.marks.of(number)
-        state.marks.write(number, replace(marks, starred=not marks.starred))
-        return f"{state.study.id}:{state.refresh()}"

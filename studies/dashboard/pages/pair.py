@@ -8,7 +8,11 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import dcc, html
 
-from ...analysis.findings import ArchitectureSummary, standard_error
+from ...analysis.findings import (
+    MIN_ERRORS_OF_A_GAIN,
+    ArchitectureSummary,
+    standard_error,
+)
 from ...figures.learning_curves import architecture_curves_figure
 from ...figures.paired_seeds import paired_seeds_figure
 from ...outputs.report_predictions import best_with_attention
@@ -152,7 +156,7 @@ def _verdict(context: PageContext, pair: Pair) -> str:
     text = f"The {better} is better than the {worse} by {amount}"
     if error is None:
         return f"{text}; the error of the difference is being computed."
-    if abs(difference) <= 2 * error:
+    if abs(difference) <= MIN_ERRORS_OF_A_GAIN * error:
         return f"{text}, which chance could explain: the two cannot be told apart."
     return (
         f"{text}, which is more than chance explains. If one of them was picked because it was the "
