@@ -17,7 +17,7 @@ BYTES_PER_MIB = 2**20
 
 database = typer.Typer(
     name="db",
-    help="Look after the database.",
+    help="Look after the database, and copy studies to another one.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 @database.callback()
 def _group() -> None:
-    """Look after the database."""
+    """Look after the database, and copy studies to another one."""
 
 
 @database.command()
@@ -54,7 +54,7 @@ def copy(
     ],
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Names of studies. Default: all."),
+        typer.Argument(metavar="STUDY", help="Names of studies. Default: all."),
     ] = None,
     as_json: Json = False,
 ) -> None:

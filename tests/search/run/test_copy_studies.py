@@ -24,6 +24,7 @@ from attentune.studies.database.artifact_copies import FolderCopy
 from attentune.studies.database.store import Store
 from attentune.studies.database.study_rows import StudyRows
 from attentune.studies.outputs.study_json import study_json
+from attentune.studies.trial_marks import TrialMarks
 from postgresql_servers import DATABASES, needs_postgres, new_database
 
 Open = Callable[[str], Store]
@@ -302,7 +303,7 @@ def test_a_copy_that_differs_is_not_kept(open_new, change):
 
 @pytest.mark.parametrize("kind", DATABASES)
 def test_values_that_databases_store_differently_are_equal(open_new, kind):
-    """Times, JSON, bytes, a negative zero and an infinite loss."""
+    """Times, JSON, truth values, a negative zero and an infinite loss."""
     source, target = open_new(kind), open_new("sqlite")
     study = source.studies.create(
         "s", backbone="r", objectives=("accuracy",), config={"é": [1e300, None]}, seed=2**40
@@ -310,7 +311,9 @@ def test_values_that_databases_store_differently_are_equal(open_new, kind):
     source.trials.start(study, 0, parse("resnet18"), seed=2**40)
     source.epochs.record(study, 0, EpochReport(1, -0.0, 0.25, float("inf"), 1e-17, 0.5))
     source.probes.put({"device": "cpu"}, {"answer": 1})
+    source.marks.put(study, 0, TrialMarks(starred=True, tags=("good",), note="é"))
     copy_all(source, target)
+    assert target.marks.read("s") == source.marks.read("s") != {}
     assert target.epochs.read("s") == source.epochs.read("s")
     copied, original = target.studies.get("s"), source.studies.get("s")
     assert (copied.config, copied.created_at) == (original.config, original.created_at)
