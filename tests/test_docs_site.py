@@ -109,7 +109,7 @@ def test_the_search_finds_a_page_without_a_server(site):
         requests = []
         page.on("request", lambda request: requests.append(request.url))
         page.goto((site / "index.html").as_uri())
-        page.fill("[data-md-component=search-query]", "reduction ratio hidden width")
+        page.fill("[data-md-component=search-query]", "canonical text hex digits")
         page.wait_for_selector(".md-search-result__link")
         links = page.eval_on_selector_all(
             ".md-search-result__link", "links => links.map(link => link.href)"
