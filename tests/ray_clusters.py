@@ -49,12 +49,13 @@ class NodesHere:
     def address(self) -> str:
         return self._cluster.address
 
-    def add_node(self, *, cpus: int = 1):
+    def add_node(self, *, cpus: int = 1, gpus: int = 0):
         """Add a node, whose cache folder is empty; returns Ray's value for it."""
         self._num_added += 1
         cache = self._folder / f"cache-{self._num_added}"
         node = self._cluster.add_node(
             num_cpus=cpus,
+            num_gpus=gpus,
             object_store_memory=OBJECT_STORE_BYTES,
             env_vars={"ATTENTUNE_CACHE": str(cache)},
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...errors import AttentuneError
 from ..workers.cluster_check import ClusterCheck, NodeCheck
-from ..workers.ray_cluster import ClusterNode, RayCluster
+from ..workers.ray_cluster import ClusterNode, RayCluster, describe_count
 from .doctor import Check
 
 
@@ -41,11 +41,8 @@ def check_cluster(address: str, folder: Path) -> list[Check]:
 
 def _describe_resources(nodes: Sequence[ClusterNode]) -> str:
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
-    return f"{_count(len(nodes), 'node')} with {_count(cpus, 'CPU')} and {_count(gpus, 'GPU')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    held = f"{describe_count(cpus, 'CPU')} and {describe_count(gpus, 'GPU')}"
+    return f"{describe_count(len(nodes), 'node')} with {held}"
 
 
 def _describe_node(node: ClusterNode, check: NodeCheck, folder: Path) -> Check:
@@ -60,7 +57,7 @@ def _describe_node(node: ClusterNode, check: NodeCheck, folder: Path) -> Check:
     parts = [
         f"as this machine: {versions}, attentune {check.versions['attentune']}",
         f"plug-ins {plugins}",
-        f"{_count(node.cpus, 'CPU')}, {gpus}",
+        f"{describe_count(node.cpus, 'CPU')}, {gpus}",
         f"shares {folder}",
     ]
     if check.clock_seconds:

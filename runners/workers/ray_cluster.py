@@ -199,6 +199,11 @@ def import_ray() -> Any:
         raise MachineError(f"--pool ray needs Ray, which is not installed; {INSTALL}") from error
 
 
+def describe_count(number: int, noun: str) -> str:
+    """A number and what it counts: `1 node`, `2 nodes`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message that says something, without what hides it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

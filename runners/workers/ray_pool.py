@@ -27,7 +27,7 @@ from ..events import END_OF_TRIAL, Decision, Event, WorkerDied
 from ..results import Job
 from .cluster_check import ClusterCheck, describe_problems, require_equal_nodes
 from .pool import PoolSettings
-from .ray_cluster import ClusterNode, RayCluster, first_line
+from .ray_cluster import ClusterNode, RayCluster, describe_count, first_line
 from .ray_worker import DataServer, RayWorker, WorkerSetup
 
 logger = logging.getLogger(__name__)
@@ -106,6 +106,11 @@ class RayPool:
     def _start(self) -> None:
         nodes = self._cluster.nodes()
         require_room(nodes, self._settings)
+        if self._settings.device == "cpu" and any(node.gpus for node in nodes):
+            logger.info(
+                "the Ray cluster has GPUs that are not used, because this study trains on CPUs; "
+                "--device auto takes GPUs if the search is started on a node that has one"
+            )
         assert self._check is not None
         references = [self._check.start(node) for node in nodes]
         self._usable = {node.id: node for node in nodes}
@@ -119,14 +124,17 @@ class RayPool:
         began, is_announced = time.monotonic(), False
         while not self.idle:
             self.events(0.5)
+            if not self._slots and not self._checks:  # Nodes with room may just have left.
+                require_room(self._cluster.nodes(), self._settings)
             copying = any(slot.stage == "copying" for slot in self._slots)
             if not is_announced and not copying and time.monotonic() - began > BUSY_SECONDS:
                 is_announced = True
                 logger.info("waiting for a free worker of the Ray cluster")
+        num_nodes = len({slot.node.id for slot in self._slots})
         logger.info(
-            "%d workers on %d nodes of a Ray cluster",
-            len(self._slots),
-            len({slot.node.id for slot in self._slots}),
+            "%s on %s of a Ray cluster",
+            describe_count(len(self._slots), "worker"),
+            describe_count(num_nodes, "node"),
         )
 
     @property
@@ -386,11 +394,6 @@ def check_ray_pool(settings: PoolSettings) -> None:
 def require_room(nodes: list[ClusterNode], settings: PoolSettings) -> None:
     """Raise a MachineError if no node has room for a worker."""
     if any(slots_of(node, settings) for node in nodes):
-        if settings.device == "cpu" and any(node.gpus for node in nodes):
-            logger.info(
-                "the Ray cluster has GPUs that are not used, because this study trains on CPUs; "
-                "--device auto takes GPUs if the search is started on a node that has one"
-            )
         return
     kind = "CPUs" if settings.device == "cpu" else "GPUs"
     raise MachineError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from dataclasses import replace
 
@@ -11,15 +12,17 @@ import pytest
 from attentune.errors import MachineError, UsageError
 from attentune.runners.data import prepare_data
 from attentune.runners.events import Decision, EpochDone, Finished, Started, WorkerDied
+from attentune.runners.workers import ray_pool
 from attentune.runners.workers.pool import PoolSettings, make_pool
+from attentune.runners.workers.ray_cluster import ClusterNode
 from ray_clusters import ray_workers, trial_process
 
 pytestmark = pytest.mark.ray
 
 
 @contextlib.contextmanager
-def pool_on(cluster, **settings):
-    pool = make_pool("ray", PoolSettings("cpu", ray_address=cluster.address, **settings))
+def pool_on(cluster, device="cpu", **settings):
+    pool = make_pool("ray", PoolSettings(device, ray_address=cluster.address, **settings))
     try:
         yield pool
     finally:
@@ -27,9 +30,9 @@ def pool_on(cluster, **settings):
 
 
 @contextlib.contextmanager
-def another_node(cluster):
+def another_node(cluster, **resources):
     """A second node; killed at the end, if the test has not done it."""
-    node = cluster.add_node()
+    node = cluster.add_node(**resources)
     try:
         yield node
     finally:
@@ -119,10 +122,13 @@ def test_a_lost_process_or_actor_is_replaced_and_only_the_process_is_held_agains
         (actor,) = ray_workers()
         pool.start(long_job)
         events_until(pool, lambda e: isinstance(e, EpochDone))
-        trial_process(actor).kill()
+        trial_process(actor).send_signal(signal.SIGSEGV)
         died = events_until(pool, lambda e: isinstance(e, WorkerDied))[-1]
         assert died.by_trial
-        assert "SIGKILL" in died.reason
+        assert "SIGSEGV" in died.reason
+        pool.start(replace(long_job, memory_limit_mib=50.0))
+        died = events_until(pool, lambda e: isinstance(e, WorkerDied))[-1]
+        assert died.out_of_memory
         assert ray_workers() == [actor], "the actor has survived its process"
         pool.start(long_job)
         events_until(pool, lambda e: isinstance(e, EpochDone))
@@ -155,6 +161,30 @@ def test_a_node_with_other_versions_or_folders_is_refused(ray_cluster, tmp_path,
     with pytest.raises(MachineError, match=message), pool_on(ray_cluster):
         pass
     assert not ray_workers()
+
+
+def test_workers_share_the_gpus_that_ray_has(ray_cluster, monkeypatch):
+    # Torch sees no GPU here, so a check would refuse the node, and no trial could run.
+    monkeypatch.setattr(ray_pool, "require_equal_nodes", lambda _: None)
+    with (
+        another_node(ray_cluster, gpus=1),
+        pool_on(ray_cluster, device="cuda", workers_per_gpu=2) as pool,
+    ):
+        await_idle(pool, 2)
+        assert pool.size == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "workers", "share"),
+    [
+        (PoolSettings("cpu"), 8, {"num_cpus": 1}),
+        (PoolSettings("cuda"), 2, {"num_cpus": 0, "num_gpus": 1.0}),
+        (PoolSettings("cuda", workers_per_gpu=3), 6, {"num_cpus": 0, "num_gpus": 0.3333}),
+    ],
+)
+def test_a_worker_has_a_cpu_or_a_share_of_a_gpu(settings, workers, share):
+    assert ray_pool.slots_of(ClusterNode("id", "name", cpus=8, gpus=2), settings) == workers
+    assert ray_pool.share_of_node(settings) == share
 
 
 def test_what_ray_cannot_give_is_refused(ray_cluster):
