@@ -313,13 +313,15 @@ class MixedModel:
         shared += self._loadings_at_rungs()
 
         def block(rows: Ints) -> Array:
-            trials, channels = observed.trials[rows], observed.channels[rows]
-            worth = variances["architecture"] + variances["trial"] * (trials[:, None] == trials)
-            covariance: Array = slopes[rows][:, None] * worth * slopes[rows] + np.diag(noise[rows])
+            trials, channels, slope = observed.trials[rows], observed.channels[rows], slopes[rows]
+            is_trial = trials[:, :, None] == trials[:, None, :]
+            worth = variances["architecture"] + variances["trial"] * is_trial
+            covariance: Array = slope[:, :, None] * worth * slope[:, None, :]
+            covariance += noise[rows][:, :, None] * np.eye(rows.shape[1])
             covariance += (
                 variances["architecture at a rung"]
-                * (channels[:, None] == channels)
-                * ~observed.at_end[rows]
+                * (channels[:, :, None] == channels[:, None, :])
+                * ~observed.at_end[rows][:, None, :]
             )
             return covariance
 

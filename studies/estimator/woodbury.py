@@ -27,18 +27,17 @@ class WoodburyCovariance:
     Args:
         shared: (n, k), S: the loading of each observation on each effect of variance 1.
         groups: (n,), the group of each observation, as whole numbers.
-        block: returns the block of D for the indices of one group's observations: the covariance
-            beyond the shared effects, noise included. It must be positive definite.
+        block: returns the blocks of D, (m, s, s), of m groups with s observations each, for the
+            indices of these, (m, s): the covariance beyond the shared effects, noise included. They
+            must be positive definite.
     """
 
     def __init__(self, shared: Array, groups: Whole, block: Callable[[Whole], Array]) -> None:
-        order = np.argsort(groups, kind="stable")
-        cuts = np.flatnonzero(np.diff(groups[order])) + 1
         self.shared = shared
+        # There are hundreds of small groups, and few sizes: those of a size are solved together.
         self._blocks = [
-            (rows, scipy.linalg.cholesky(block(rows), lower=True, check_finite=False))
-            for rows in np.split(order, cuts)
-            if len(rows)
+            (rows, np.linalg.inv(np.linalg.cholesky(block(rows))))
+            for rows in _groups_by_size(groups)
         ]
         self._solved_shared = self._solve_blocks(shared)
         inner = np.eye(shared.shape[1]) + shared.T @ self._solved_shared
@@ -52,9 +51,15 @@ class WoodburyCovariance:
         return solution
 
     def _solve_blocks(self, values: Array) -> Array:
-        solution = np.empty_like(values)
-        for rows, factor in self._blocks:
-            solution[rows] = scipy.linalg.cho_solve(
-                (factor, True), values[rows], check_finite=False
-            )
-        return solution
+        columns = values.reshape(len(values), -1)
+        solution = np.empty_like(columns)
+        for rows, inverse in self._blocks:
+            solution[rows] = inverse.transpose(0, 2, 1) @ (inverse @ columns[rows])
+        return solution.reshape(values.shape)
+
+
+def _groups_by_size(groups: Whole) -> list[Whole]:
+    """For each number of observations that a group has, (m, s): the indices of such groups'."""
+    order = np.argsort(groups, kind="stable")
+    _, begins, sizes = np.unique(groups[order], return_index=True, return_counts=True)
+    return [order[begins[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes)]

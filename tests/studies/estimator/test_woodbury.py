@@ -17,7 +17,7 @@ def test_dividing_by_the_covariance_is_what_one_matrix_gives(observations, effec
     noise, common = rng.uniform(0.1, 2, observations), rng.standard_normal(observations)
 
     def block(at):
-        return np.outer(common[at], common[at]) + np.diag(noise[at])
+        return common[at][:, :, None] * common[at][:, None, :] + [np.diag(n) for n in noise[at]]
 
     together = (of[:, None] == of) * np.outer(common, common)
     covariance = shared @ shared.T + together + np.diag(noise)
