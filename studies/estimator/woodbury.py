@@ -51,7 +51,7 @@ class WoodburyCovariance:
         return solution
 
     def _solve_blocks(self, values: Array) -> Array:
-        columns = values.reshape(len(values), -1)
+        columns = values if values.ndim == 2 else values[:, None]
         solution = np.empty_like(columns)
         for rows, inverse in self._blocks:
             solution[rows] = inverse.transpose(0, 2, 1) @ (inverse @ columns[rows])

@@ -141,6 +141,11 @@ def prepare_unrecorded_data(
     return with_normalisation(info, recipe)
 
 
+def prepared_data_folder() -> Path:
+    """The part of the cache in which each folder holds prepared data, by their key."""
+    return cache_folder("data")
+
+
 def find_prepared_data(key: str) -> DataInfo | None:
     """Data that were prepared before, by their `DataInfo.key`; None if they are not in the cache.
 
@@ -148,7 +153,7 @@ def find_prepared_data(key: str) -> DataInfo | None:
     """
     if not _KEY.fullmatch(key):
         return None
-    return _read_info(cache_folder("data") / key)
+    return _read_info(prepared_data_folder() / key)
 
 
 def open_data(info: DataInfo) -> Dataset:
@@ -238,7 +243,7 @@ def _read_info(folder: Path) -> DataInfo | None:
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """A folder to build prepared data in. It is deleted unless the block moves it."""
-    parent = cache_folder("data")
+    parent = prepared_data_folder()
     try:
         make_folder(parent)
         _delete_abandoned_folders(parent)

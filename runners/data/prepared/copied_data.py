@@ -13,10 +13,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ....cache_folders import cache_folder
 from ....errors import DataError
 from ....files import make_folder
-from .cache import find_prepared_data, move_into_place, scratch_folder
+from .cache import (
+    find_prepared_data,
+    move_into_place,
+    prepared_data_folder,
+    scratch_folder,
+)
 from .verified_files import VERIFIED_FILE, has_damaged_images, record_verified_files
 
 MAX_BYTES_PART = 8 * 2**20
@@ -34,7 +38,7 @@ def list_prepared_files(key: str) -> dict[str, int]:
     """
     info = find_prepared_data(key)
     if info is None:
-        raise DataError(f"the prepared data {key} are no longer in {cache_folder('data')}")
+        raise DataError(f"the prepared data {key} are no longer in {prepared_data_folder()}")
     files = [file for file in sorted(info.folder.iterdir()) if file.name != VERIFIED_FILE]
     return {file.name: file.stat().st_size for file in files}
 
@@ -47,7 +51,7 @@ def read_part(key: str, name: str, offset: int) -> bytes:
         name: of the file.
         offset: in bytes.
     """
-    with (cache_folder("data") / key / Path(name).name).open("rb") as file:
+    with (prepared_data_folder() / key / Path(name).name).open("rb") as file:
         file.seek(offset)
         return file.read(MAX_BYTES_PART)
 
@@ -66,14 +70,14 @@ def copy_prepared_data(key: str, sizes: Mapping[str, int], read: ReadPart) -> bo
     Raises:
         DataError: what has arrived is not what was sent, or it cannot be written.
     """
-    make_folder(cache_folder("data"))
-    with FileLock(cache_folder("data") / f"copy-{key}.lock"):
+    make_folder(prepared_data_folder())
+    with FileLock(prepared_data_folder() / f"copy-{key}.lock"):
         if find_prepared_data(key) is not None:
             return False
         with scratch_folder() as scratch:
             for name, size in sizes.items():
                 _copy_file(scratch / Path(name).name, size, partial(read, name))
-            folder = cache_folder("data") / key
+            folder = prepared_data_folder() / key
             move_into_place(scratch, folder)
         info = find_prepared_data(key)
         if info is None or has_damaged_images(info):

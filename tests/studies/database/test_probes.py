@@ -37,6 +37,7 @@ def test_a_database_without_the_table_can_be_read_and_is_migrated(
     with engine.begin() as connection:
         connection.execute(text("drop table attentune_probes"))
         connection.execute(text("drop table attentune_writers"))
+        connection.execute(text("drop table attentune_trial_marks"))
         connection.execute(text("drop table attentune_metrics"))
         connection.execute(text("drop table attentune_insertions"))
         connection.execute(text("drop table attentune_data_records"))

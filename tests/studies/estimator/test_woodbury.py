@@ -8,7 +8,7 @@ from attentune.studies.estimator.woodbury import WoodburyCovariance
 
 
 @pytest.mark.parametrize(
-    ("observations", "effects", "groups"), [(40, 3, 7), (12, 30, 12), (9, 2, 1)]
+    ("observations", "effects", "groups"), [(40, 3, 7), (12, 30, 12), (9, 2, 1), (0, 2, 1)]
 )
 def test_dividing_by_the_covariance_is_what_one_matrix_gives(observations, effects, groups):
     rng = np.random.default_rng(0)
