@@ -89,12 +89,15 @@ class AttendedModule(nn.Module):
     # --- the module appears in the wrapper's place ------------------------------------------------
 
     def __getattr__(self, name: str) -> Any:
-        """Data and children of the module; AttributeError for its methods."""
+        """Data and children of the module; AttributeError for its methods, and for what belongs to
+        Python's or torch's protocols."""
         try:
             return nn.Module.__getattr__(self, name)
         except AttributeError:
             module = self.__dict__.get("_modules", {}).get(HIDDEN_LEVEL)
-            if module is None or isinstance(value := getattr(module, name), MethodType):
+            if module is None or name.startswith("__"):
+                raise
+            if isinstance(value := getattr(module, name), MethodType):
                 raise
             return value
 

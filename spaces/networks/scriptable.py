@@ -84,8 +84,13 @@ def scriptable_attention(attention: nn.Module) -> nn.Module:
     return traced
 
 
-def trace(tracer: fx.Tracer, module: nn.Module) -> fx.Graph:
+def trace(tracer: fx.Tracer, module: nn.Module, fixed: dict[str, Any] | None = None) -> fx.Graph:
     """What a module computes, in training and in evaluation.
+
+    Args:
+        tracer: follows its operations.
+        module: to be traced.
+        fixed: values of arguments of its `forward`.
 
     Raises:
         AttentionError: the two differ by more than what the layers that it calls do, as with
@@ -94,7 +99,7 @@ def trace(tracer: fx.Tracer, module: nn.Module) -> fx.Graph:
     """
     modes = {m: m.training for m in module.modules()}
     try:
-        graphs = [tracer.trace(module.train(mode)) for mode in (True, False)]
+        graphs = [tracer.trace(module.train(mode), fixed) for mode in (True, False)]
     finally:
         for m, mode in modes.items():
             m.training = mode

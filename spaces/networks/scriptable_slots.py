@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from inspect import Parameter
+from itertools import zip_longest
 from os.path import commonpath
 from typing import Any, Union, get_args, get_origin
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from ...errors import AttentionError
 from .map_slot import MapSlot
@@ -58,8 +59,7 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     """
     tracer = _PartTracer()
     try:
-        types = _input_types(part)
-        graph = trace(tracer, part)
+        graph, types = _trace_part(tracer, part)
     except Exception as error:
         raise AttentionError(
             f"torch.jit.script cannot compile {type(part).__name__} with attention on its shortcut "
@@ -75,21 +75,71 @@ def _scriptable_part(part: nn.Module) -> nn.Module:
     return traced
 
 
-def _input_types(part: nn.Module) -> list[Any]:
-    """The types of what a part receives, for TorchScript; None stands for a map.
+def _trace_part(tracer: fx.Tracer, part: nn.Module) -> tuple[fx.Graph, list[Any]]:
+    """What a part computes, and the types of its inputs for TorchScript; None stands for a map.
 
     Raises:
-        AttentionError: the part has options, of which torch.fx assumes that all are passed.
+        Exception: torch.fx cannot trace the part.
     """
-    types: list[Any] = []
-    for parameter in inspect.signature(part.forward).parameters.values():
-        if parameter.default is not Parameter.empty:
-            raise AttentionError(f"it has the option {parameter.name}")
-        annotation = parameter.annotation
-        # For torch.fx nothing is an instance of Tensor, so that it takes the way for lists.
-        choices = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
-        types.append(next((choice for choice in choices if get_origin(choice) is list), None))
-    return types
+    graph, types = trace(tracer, part), list[Any]()
+    inputs = {node.target: node for node in graph.nodes if node.op == "placeholder"}
+    for name, parameter in inspect.signature(part.forward).parameters.items():
+        annotation, is_option = parameter.annotation, parameter.default is None
+        if not is_option:
+            # For torch.fx nothing is an instance of Tensor, so that it takes the way for lists.
+            choices = get_args(annotation) if get_origin(annotation) is Union else (annotation,)
+            annotation = next((choice for choice in choices if get_origin(choice) is list), None)
+        types.append(annotation)
+        if is_option and (users := list(inputs[name].users)):
+            without = trace(tracer, part, {name: None})
+            substitute = _find_substitute(inputs[name], graph, without)
+            with graph.inserting_before(users[0]):
+                chosen = graph.call_function(_or_else, (inputs[name], substitute))
+            for user in users:
+                user.replace_input_with(inputs[name], chosen)
+        elif parameter.default not in (None, Parameter.empty):
+            raise AttentionError(f"it has the option {parameter}, of which torch.fx fixes a value")
+    return graph, types
+
+
+def _find_substitute(option: fx.Node, graph: fx.Graph, without: fx.Graph) -> fx.Node:
+    """The node of a graph that stands for an option where that is not passed.
+
+    torch.fx takes options to be passed, since it knows no values.
+
+    Args:
+        option: an input of the graph.
+        graph: what a part computes if the option is passed.
+        without: what it computes if the option is not passed.
+
+    Raises:
+        AttentionError: the two differ in more than one value.
+    """
+    twins: dict[fx.Node, fx.Node] = {}
+    substitutes = set[fx.Node | None]()
+    for node, twin in zip_longest(_steps(graph, option), _steps(without, option)):
+        if node is None or twin is None or (node.op, node.target) != (twin.op, twin.target):
+            raise AttentionError(f"it computes something else without {option.name}")
+        twins[twin] = node
+        for input_node, other in zip_longest(node.all_input_nodes, twin.all_input_nodes):
+            if input_node is option:
+                substitutes.add(twins.get(other))
+    if len(substitutes) != 1 or (substitute := substitutes.pop()) is None:
+        raise AttentionError(f"more than one value stands for {option.name} without it")
+    return substitute
+
+
+def _steps(graph: fx.Graph, option: fx.Node) -> list[fx.Node]:
+    """The nodes of a graph, without an option and torch.fx's check that it is not passed."""
+    names = (option.target, f"{option.target}_1")  # torch.fx numbers arguments with fixed values.
+    options = [node for node in graph.nodes if node.op == "placeholder" and node.target in names]
+    checks = [user for node in options for user in node.users if not user.users]
+    return [node for node in graph.nodes if node not in options and node not in checks]
+
+
+def _or_else(value: Tensor | None, substitute: Tensor) -> Tensor:
+    """A value, or what stands for it where there is none."""
+    return substitute if value is None else value
 
 
 class _PartTracer(fx.Tracer):

@@ -78,12 +78,12 @@ def test_the_network_that_was_scripted_keeps_its_keys_and_its_output():
 @pytest.mark.parametrize(
     "text",
     [
-        "test_resnet+sk@all.mid+cbam(r=4)@all.identity+eca@all.mid",
+        "test_resnet+sk@all.mid+cbam(r=4)@s1-s2.identity+eca@all.mid+se(r=4)@all.post",
         "test_convnext+sk(start=identity)@s2.mid",
         "test_byobnet+eca@all.residual",  # Its layers have properties.
         # Their blocks receive a list of maps, and a map with options.
         pytest.param("densenet121+eca@s1.post+sk@s2.mid", marks=pytest.mark.slow),
-        pytest.param("dla34+eca@s3.post", marks=pytest.mark.slow),
+        pytest.param("dla34+eca@s3.post+se(r=4)@s2.identity+sk@s2-s3.mid", marks=pytest.mark.slow),
     ],
 )
 def test_blocks_are_scripted_whatever_they_receive_and_keep_their_keys(text):
@@ -113,8 +113,6 @@ def test_blocks_are_scripted_whatever_they_receive_and_keep_their_keys(text):
 def test_every_position_of_other_families_is_scripted(backbone, attention):
     positions = {site.position for site in sites(backbone, image_size=SIZE)}
     positions &= {"mid"} if attention == "sk" else positions
-    if backbone == "dla34":
-        positions -= {"identity"} if attention == "eca" else {"mid"}
     for position in sorted(positions):
         try:
             model = make(f"{backbone}+{attention}@all.{position}").eval()
@@ -159,6 +157,14 @@ def test_a_block_that_is_another_in_training_is_refused_in_a_sentence():
         torch.jit.script(network)
 
 
-def test_a_block_with_options_is_refused_in_a_sentence_if_a_map_passes_in_it():
-    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile .*DlaBasic"):
-        torch.jit.script(make("dla34+eca@s3.identity"))
+class BlockWithOption(DroppingBlock):
+    def forward(self, x: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+        y = self.act(self.conv1(x))
+        return x + y if scale is None else x + y * scale
+
+
+def test_a_block_that_is_another_with_an_option_is_refused_in_a_sentence():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), BlockWithOption(), nn.MaxPool2d(2))
+    insert(network, "sk@{1.act}.post", torch.randn(2, 3, SIZE, SIZE))
+    with pytest.raises(AttentionError, match=r"torch\.jit\.script cannot compile BlockWithOption"):
+        torch.jit.script(network)
