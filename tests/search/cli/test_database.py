@@ -73,7 +73,7 @@ def test_a_copied_study_is_shown_exported_and_loaded_with_optuna(finished, tmp_p
     with new_database(kind, tmp_path, "copy") as target:
         done = attentune("db", "copy", str(source), target, "first", cwd=tmp_path)
         assert re.search(
-            r"Copied 'first': 9 trials, \d+ rows in all tables, 18 files \([\d.]+ MiB\); counts "
+            r"Copied 'first': \d+ trials, \d+ rows in all tables, \d+ files \([\d.]+ MiB\); counts "
             r"and sums are equal\.\n.* has the copies, and \S+attentune\.artifacts their files",
             done.stdout,
         )
