@@ -61,7 +61,8 @@ BACKBONE = "resnet18"
 EPOCHS = 8
 DURATION_SPREAD = 0.1
 """Standard deviation of the logarithm of a trial's duration."""
-EFFECT_POINTS = 0.01
+EFFECT_DEVIATION = 0.01
+"""Standard deviation of what an insertion adds to the accuracy, a fraction."""
 MB = 1e6
 
 
@@ -78,7 +79,7 @@ class LearningCurves:
         draw = random.Random(f"{job.architecture.key} {job.seed}")
         noise = self._curves[draw.randrange(len(self._curves))] - self._mean
         gain = sum(
-            random.Random(str(insertion)).gauss(0.0, EFFECT_POINTS)
+            random.Random(str(insertion)).gauss(0.0, EFFECT_DEVIATION)
             for insertion in job.architecture.insertions
         )
         values = np.clip(self._mean + 0.3 * noise + gain, 0.0, 1.0)
@@ -225,11 +226,11 @@ class SearchParts(Callback):
         self._pool, self._proposals = pool, proposals
         self._database, self._trials = database, trials
         self._process = psutil.Process()
-        self._ended = self._epochs = 0
+        self._ended = 0
         self.rows: list[dict[str, Any]] = []
-        self._begin()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Begin a part."""
         self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._busy_began = self._pool.busy_seconds
         self._proposals.seconds.clear()
@@ -260,7 +261,7 @@ class SearchParts(Callback):
         }
         print(row, flush=True)
         self.rows.append(row)
-        self._begin()
+        self.begin()
 
 
 def _size(path: Path) -> int:
@@ -299,7 +300,7 @@ def measure(slots: int, options: argparse.Namespace, curves: LearningCurves) -> 
             Store.open(database, create=True) as store,
         ):
             record = create_study(store, "scale", request)
-            parts._begin()
+            parts.begin()
             run_study(store, record, [parts])
     if not parts.rows:
         raise AttentuneError(f"there are no {options.part} trials; choose a smaller --part")

@@ -40,14 +40,18 @@ def forward_class(module: nn.Module) -> type[nn.Module] | None:
     """The class of a module whose `forward` names all its arguments, a map first; else None."""
     if isinstance(module, fx.GraphModule) or "forward" in vars(module):
         return None  # Another module of its class may receive something else.
+    return type(module) if _names_all_arguments(type(module)) else None  # type: ignore[arg-type]
+
+
+@cache  # Every trial asks for the same few classes.
+def _names_all_arguments(module_class: type[nn.Module]) -> bool:
     try:
-        first, *rest = _signature(type(module)).parameters.values()
+        first, *rest = _signature(module_class).parameters.values()
     except (TypeError, ValueError):
-        return None
+        return False
     kinds = {Parameter.POSITIONAL_OR_KEYWORD}
     others = kinds | {Parameter.KEYWORD_ONLY}
-    is_named = first.kind in kinds and all(parameter.kind in others for parameter in rest)
-    return type(module) if is_named else None
+    return first.kind in kinds and all(parameter.kind in others for parameter in rest)
 
 
 @cache

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,20 @@ def add(
         return number
 
     return run
+
+
+@pytest.fixture
+def add_study_in_mm(store: Store) -> Callable[[Sequence[str], Sequence[float]], StudyRecord]:
+    """Add a study of a user's own metric: an error in mm, of which less is better."""
+
+    def add_study(texts: Sequence[str], errors: Sequence[float]) -> StudyRecord:
+        study = store.studies.create(
+            "own", backbone="resnet18", objectives=("error:min:mm", "params"), config={}, seed=0
+        )
+        for number, (text, error) in enumerate(zip(texts, errors, strict=False)):
+            store.trials.start(study, number, parse(text), seed=0)
+            result = TrialResult(math.nan, 1, Costs(1, 1), 1.0, 1.0, None, {}, metric_score=-error)
+            store.trials.finish(study, number, result)
+        return study
+
+    return add_study

@@ -9,6 +9,7 @@ from dash import dcc, html
 from ...figures.learning_curves import CURVE_TITLES
 from ...records import STATES
 from ...text import formatting
+from ..address import Address
 from ..components import Component
 from ..context import PageContext
 from ..filters import ChoiceFilter, TrialRange, read_choices, read_ranges
@@ -95,23 +96,13 @@ def passing(context: PageContext) -> Component:
     for each in read_ranges(address):
         rest = [text for text in address.ranges if TrialRange.of(text) != each]
         title = columns[each.key].title if each.key in columns else each.key
-        link = dcc.Link(
-            f"{title} {_range_text(each)} ×",
-            href=address.with_changes({"ranges": rest}).query or "?",
-            title="Remove this range",
-            className="tag",
-        )
-        links += [" ", link]
+        label = f"{title} {_range_text(each)}"
+        links += [" ", _removal_link(label, "range", address.with_changes({"ranges": rest}))]
     for choice_filter in read_choices(address):
         remaining = [t for t in address.choices if ChoiceFilter.of(t) != choice_filter]
         values = ", ".join(value or "none" for value in choice_filter.values)
-        link = dcc.Link(
-            f"{choice_filter.column}: {values} ×",
-            href=address.with_changes({"choices": remaining}).query or "?",
-            title="Remove this choice",
-            className="tag",
-        )
-        links += [" ", link]
+        label = f"{choice_filter.column}: {values}"
+        links += [" ", _removal_link(label, "choice", address.with_changes({"choices": remaining}))]
     clear = dcc.Link("Clear the filters", href=address.without_filters().query or "?")
     return html.P(
         [
@@ -123,6 +114,13 @@ def passing(context: PageContext) -> Component:
         ],
         className="passing",
         role="status",
+    )
+
+
+def _removal_link(label: str, kind: str, rest: Address) -> Component:
+    """A link that removes one filter, and leads to the address with the rest of them."""
+    return dcc.Link(
+        f"{label} ×", href=rest.query or "?", title=f"Remove this {kind}", className="tag"
     )
 
 

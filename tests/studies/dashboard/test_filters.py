@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from attentune.runners.results import Costs, Failure, TrialResult
+from attentune.runners.results import Failure
 from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.address import Address
 from attentune.studies.dashboard.filters import TrialRange
@@ -76,14 +76,8 @@ def test_architectures_pass_with_one_complete_trial(state):
     ]
 
 
-def test_ranges_are_in_the_unit_of_a_lower_is_better_metric(store, reader):
-    study = store.studies.create(
-        "own", backbone="resnet18", objectives=("error:min:mm", "params"), config={}, seed=0
-    )
-    for number, error in enumerate((3.5, 2.0)):
-        store.trials.start(study, number, parse(TEXTS[number]), seed=0)
-        result = TrialResult(math.nan, 1, Costs(1, 1), 1.0, 1.0, None, {}, metric_score=-error)
-        store.trials.finish(study, number, result)
+def test_ranges_are_in_the_unit_of_a_lower_is_better_metric(add_study_in_mm, reader):
+    study = add_study_in_mm(TEXTS, (3.5, 2.0))
     state = StudyState(reader, study)
     assert passing(state, ranges=("score:3:4",)) == [0]
 

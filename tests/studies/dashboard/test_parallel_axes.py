@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
-from attentune.runners.results import Costs, TrialResult
-from attentune.spaces.architecture import parse
 from attentune.studies.dashboard import parallel_axes
 from attentune.studies.dashboard.app import make_app
 from attentune.studies.dashboard.context import PageContext, StudyStates
@@ -59,14 +55,8 @@ def test_a_box_becomes_filters_and_others_stay(states):
     assert brushes["params"].brushes == [(0.5, 1.0)]
 
 
-def test_a_metric_that_is_better_if_lower_has_its_best_at_the_top(store, reader):
-    study = store.studies.create(
-        "own", backbone="resnet18", objectives=("error:min:mm", "params"), config={}, seed=0
-    )
-    for number, error in enumerate((4.0, 2.0)):
-        store.trials.start(study, number, parse(TEXTS[number]), seed=0)
-        result = TrialResult(math.nan, 1, Costs(1, 1), 1.0, 1.0, None, {}, metric_score=-error)
-        store.trials.finish(study, number, result)
+def test_a_metric_that_is_better_if_lower_has_its_best_at_the_top(add_study_in_mm, reader):
+    add_study_in_mm(TEXTS, (4.0, 2.0))
     context = StudyStates(reader, "own").context("", LIGHT.name)
     score = axes_of(context)["score"]
     assert [text for _, text in score.drawn.ticks] == ["4 mm", "3 mm", "2 mm"]

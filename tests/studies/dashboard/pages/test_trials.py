@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 
 import pytest
-from attentune.runners.results import Costs, Failure, TrialResult
+from attentune.runners.results import Failure
 from attentune.spaces.architecture import parse
 from attentune.studies.dashboard.app import make_app
 from attentune.studies.dashboard.context import StudyStates
@@ -95,14 +94,10 @@ def test_what_the_filters_leave_is_said_and_a_range_can_be_removed(states):
     assert "href='?search=se'" in text
 
 
-def test_the_best_of_a_metric_of_ones_own_that_is_better_if_lower_comes_first(store, reader):
-    study = store.studies.create(
-        "own", backbone="resnet18", objectives=("error:min:mm", "params"), config={}, seed=0
-    )
-    for number, error in enumerate((3.5, 12.0, 2.25)):
-        store.trials.start(study, number, parse(TEXTS[number]), seed=0)
-        result = TrialResult(math.nan, 1, Costs(1, 1), 1.0, 1.0, None, {}, metric_score=-error)
-        store.trials.finish(study, number, result)
+def test_the_best_of_a_metric_of_ones_own_that_is_better_if_lower_comes_first(
+    add_study_in_mm, reader
+):
+    add_study_in_mm(TEXTS, (3.5, 12.0, 2.25))
     states = StudyStates(reader, "own")
     assert shown(states) == shown(states, "?sort=score") == [2, 0, 1]
     assert shown(states, "?sort=-score") == [1, 0, 2]
