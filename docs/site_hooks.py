@@ -2,11 +2,12 @@
 
 A link that is right in the repository, such as `../examples/search.ipynb`, is made right in the
 site, which gets a copy of the file. The API reference is read from the sources by the name of the
-package, which is not that of its folder.
+package, which is not that of its folder. A page in one language links that in the other.
 """
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 import tempfile
@@ -24,11 +25,23 @@ SOURCES = ("*.py", "spaces", "runners", "studies", "search")
 """What the package consists of, without a virtual environment beside it."""
 PACKAGE = tempfile.TemporaryDirectory()
 """A folder with links to the sources, in a folder called as the package."""
+CHINESE = "zh/"
+"""The folder of the pages in Chinese, each called as the English one."""
+MARK = r"\u3000-\u303f\uff00-\uffef"
+"""Punctuation as wide as a Chinese character."""
+BREAK_IN_CHINESE = re.compile(
+    rf"""^```.*?^```$ | ^\#[^\n]*\n    # Code and headings, which stay as they are.
+    | (?<=[{MARK}\u4e00-\u9fff])\n[ ]*(?=[{MARK}\u4e00-\u9fff])
+    | (?<=[{MARK}])\n[ ]*(?=[`\[“A-Za-z]|\d+(?![.\d]))""",
+    re.S | re.M | re.X,
+)
+"""Ends of lines that are no space in Chinese."""
 
 
 @event_priority(100)
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Tell mkdocstrings where the package is, before it reads its own configuration."""
+    logging.getLogger("jieba").setLevel(logging.WARNING)  # It segments Chinese for the search.
     package = Path(PACKAGE.name) / "attentune"
     package.mkdir(exist_ok=True)
     for source in (source for pattern in SOURCES for source in ROOT.glob(pattern)):
@@ -49,7 +62,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Page, files: Files, **_: object) -> str:
     """Links that lead out of `docs/`, or into it, as links within the site."""
     if page.file.src_uri in PAGES:
         return markdown.replace("](docs/", "](")
@@ -61,4 +74,40 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
             return link[0]
         return f"]({posixpath.relpath(target.removeprefix('../'), folder or '.')}"
 
-    return re.sub(r"\]\((\.\./[^)#\s]*)", within_site, markdown)
+    markdown = re.sub(r"\]\((\.\./[^)#\s]*)", within_site, markdown)
+    if page.file.src_uri.startswith(CHINESE):
+        markdown = join_chinese_lines(markdown)
+    return link_other_language(markdown, page.file.src_uri, files)
+
+
+def join_chinese_lines(markdown: str) -> str:
+    """Join the lines of paragraphs, because a browser shows the end of a line as a space."""
+    return BREAK_IN_CHINESE.sub(
+        lambda match: match[0] if match[0].strip() else "",
+        markdown,
+    )
+
+
+def link_other_language(markdown: str, path: str, files: Files) -> str:
+    """Link the page in the other language below the title, if there is one."""
+    if path.startswith(CHINESE):
+        name, other, link = (
+            "English",
+            path.removeprefix(CHINESE),
+            f"../{path.removeprefix(CHINESE)}",
+        )
+    else:
+        name, other = "中文", CHINESE + path
+        link = other
+    if files.get_file_from_path(other) is None or f"]({link})" in markdown:
+        return markdown
+    title, newline, text = markdown.partition("\n")
+    attributes = "{ .other-language data-search-exclude }"
+    return f"{title}\n\n[{name}]({link})\n{attributes}\n{newline}{text}"
+
+
+def on_post_page(output: str, page: Page, **_: object) -> str:
+    """Say which language a page is in: fonts and screen readers depend on it."""
+    if page.file.src_uri.startswith(CHINESE):
+        return output.replace('<html lang="en"', '<html lang="zh-Hans"', 1)
+    return output

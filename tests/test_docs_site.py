@@ -98,22 +98,46 @@ def test_the_reference_has_every_public_name_with_its_docstring(site):
             assert summary.replace("`", "") in text
 
 
+def test_pages_in_english_and_in_chinese_link_each_other(site):
+    for page in sorted((ROOT / "docs" / "zh").glob("*.md")):
+        english = (site / f"{page.stem}.html").read_text("utf-8")
+        chinese = (site / "zh" / f"{page.stem}.html").read_text("utf-8")
+        assert re.search(rf'<article.*href="zh/{page.stem}.html"', english, re.S)
+        assert re.search(rf'<article.*href="../{page.stem}.html"', chinese, re.S)
+        assert '<html lang="en"' in english
+        assert '<html lang="zh-Hans"' in chinese
+
+
+def test_a_paragraph_in_chinese_has_no_space_where_a_line_ended(site):
+    for page in sorted((ROOT / "docs" / "zh").glob("*.md")):
+        article = (site / "zh" / f"{page.stem}.html").read_text("utf-8").partition("<article")[2]
+        prose = re.sub(r"<(pre|code).*?</\1>", "code", article.split("</article>")[0], flags=re.S)
+        assert not re.findall(r"[\u4e00-\u9fff，。；：、]\n *[\u4e00-\u9fff]+", prose), page
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")
-def test_the_search_finds_a_page_without_a_server(site):
+@pytest.mark.parametrize(
+    ("query", "address"),
+    [("canonical text hex digits", "guide.html"), ("剪枝器", "zh/samplers.html")],
+)
+def test_the_search_finds_a_page_without_a_server(site, query, address):
     playwright = pytest.importorskip("playwright.sync_api")
+    if not query.isascii():
+        pytest.importorskip("jieba")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
         requests = []
         page.on("request", lambda request: requests.append(request.url))
         page.goto((site / "index.html").as_uri())
-        page.fill("[data-md-component=search-query]", "canonical text hex digits")
+        page.fill("[data-md-component=search-query]", query)
+        page.press("[data-md-component=search-query]", "End")  # The search waits for a key.
         page.wait_for_selector(".md-search-result__link")
         links = page.eval_on_selector_all(
             ".md-search-result__link", "links => links.map(link => link.href)"
         )
         browser.close()
-    assert any("guide.html" in link for link in links)
+    assert any(f"/{address}" in link for link in links)
     assert all(url.startswith(("file:", "data:", "about:")) for url in requests)
