@@ -22,7 +22,9 @@ def os_error(name: str, path: str | None = "/data/file") -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
-@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE"])
+@pytest.mark.parametrize(
+    "name", ["ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "EIO", "ENAMETOOLONG"]
+)
 def test_what_the_system_refuses_is_the_machines_fault(name):
     assert machine_fault(os_error(name)) == f"{os.strerror(getattr(errno, name))}: /data/file"
 

@@ -33,6 +33,7 @@ import psutil
 from ...errors import MachineError
 from ...interrupts import defer_interrupts
 from .parent_death import BLOCKED_SIGNALS, COORDINATOR_VARIABLE
+from .socket_folders import shorten_paths_of_multiprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,11 @@ def warm_up(*, threads: int = 1) -> None:
     """Start the server process that imports what workers need, and return at once.
 
     Does nothing if it runs already, or on a system where workers are not forked.
+
+    Raises:
+        MachineError: the folder of temporary files has a path that is too long for sockets.
     """
+    shorten_paths_of_multiprocessing()
     if not _forks():
         return
     from multiprocessing import forkserver

@@ -27,11 +27,16 @@ from ...errors import MachineError, UsageError
 from ...interrupts import SIGNALS
 from ...sanitize import clean_text
 from ..cores import usable_cores
+from .socket_folders import short_temporary_folder
 
 logger = logging.getLogger(__name__)
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Shared memory of a cluster that is started here. Through it go parts of prepared data only."""
+FOLDER_PREFIX = "at-ray-"
+SESSION_BYTES = len(f"/{FOLDER_PREFIX}12345678/session_2026-01-01_00-00-00_000000_1234567/sockets/")
+SESSION_BYTES += len("plasma_store.1234567")
+"""What Ray adds to the folder of temporary files for the sockets of a cluster."""
 CONNECT_SECONDS = 5.0
 """Time in which the head node of a cluster has to answer."""
 HEAD_SECONDS = 20.0
@@ -101,7 +106,8 @@ class RayCluster:
         options: dict[str, Any] = {"address": address}
         if address == "local":
             # Paths of sockets have to be short, and /tmp/ray belongs to its first user.
-            folder = Path(tempfile.mkdtemp(prefix="at-ray-"))
+            parent = short_temporary_folder(SESSION_BYTES)
+            folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=parent))
             options |= {
                 "num_cpus": usable_cores(),
                 "include_dashboard": False,
