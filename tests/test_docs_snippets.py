@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attentune
 import pytest
+from attentune.spaces.paste_in.code import paste_in_code
 
 ROOT = Path(attentune.__file__).resolve().parent
 SNIPPET = re.compile(r"^```python\n(.*?)^```\n\n^```text\n(.*?)^```", re.S | re.M)
@@ -37,6 +38,19 @@ def test_snippets_print_what_stands_below_them(page, monkeypatch):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, page, "exec"), names)
         assert printed.getvalue() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["se(r=16)", pytest.param("resnet18+cbam(r=16)@s4.residual", marks=pytest.mark.slow)],
+)
+def test_the_code_that_a_page_shows_is_what_is_printed(text):
+    page = (ROOT / "docs" / "code.md").read_text("utf-8")
+    shown = re.search(
+        rf"printed for `{re.escape(text)}`.*?^```python\n(.*?)^```", page, re.S | re.M
+    )
+    assert shown
+    assert shown[1] in paste_in_code(text)
 
 
 @cache
