@@ -26,6 +26,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,9 @@ class FunctionClock:
 serve = worker.main
 
 
-def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
+def timed_worker(
+    pipe: Any, name: str, device: str, threads: int, links: Sequence[Any] = ()
+) -> None:
     """A worker's main function that appends one line per trial to the file named by TRACE."""
     from attentune.runners.workers import trial
 
@@ -123,7 +126,7 @@ def timed_worker(pipe: Any, name: str, device: str, threads: int) -> None:
             file.write(json.dumps(line) + "\n")
 
     trial.run_trial = traced
-    serve(pipe, name, device, threads)
+    serve(pipe, name, device, threads, links)
 
 
 class TrialTimes(Callback):

@@ -51,6 +51,38 @@ def worker_devices(device: torch.device, workers: int | None, per_gpu: int) -> l
     return (slots * workers)[:workers] if workers else slots
 
 
+def device_groups(
+    device: torch.device, workers: int | None, per_trial: int
+) -> list[tuple[str, ...]]:
+    """The devices of every worker, as text, where a trial is trained on several.
+
+    Args:
+        device: `cuda`, for all GPUs; or `cpu`, on which every trial has several processes.
+        workers: number of workers, at most as many as the devices suffice for; None: that many.
+        per_trial: devices of each worker.
+
+    Raises:
+        UsageError: there are not so many devices, or trials cannot be trained on several of them.
+    """
+    if str(device) not in ("cpu", "cuda"):
+        raise UsageError(
+            f"a trial cannot be trained on {per_trial} devices with --device {device}; use "
+            "--device cuda, or leave out --gpus-per-trial"
+        )
+    if device.type == "cpu":
+        most = max(1, usable_cores() // per_trial)
+        return [("cpu",) * per_trial] * min(workers or most, most)
+    count = torch.cuda.device_count()
+    if per_trial > count:
+        raise UsageError(
+            f"--gpus-per-trial {per_trial} needs {per_trial} GPUs, and this machine has {count}"
+        )
+    gpus = [f"cuda:{number}" for number in range(count)]
+    most = count // per_trial
+    groups = [tuple(gpus[first : first + per_trial]) for first in range(0, count, per_trial)]
+    return groups[: min(workers or most, most)]
+
+
 @contextlib.contextmanager
 def torch_threads(number: int) -> Iterator[None]:
     """Set torch's number of CPU threads inside the context, and restore it afterwards."""

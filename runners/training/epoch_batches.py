@@ -56,10 +56,18 @@ class EpochBatches:
         seed: the trial's seed.
         epoch: counted from 0.
         task: says what the targets of mixtures are; default: the recipe's task.
+        positions: of the images to train on in the order of the epoch, (n,); None: all.
     """
 
     def __init__(
-        self, data: DeviceData, recipe: Recipe, *, seed: int, epoch: int, task: Task | None = None
+        self,
+        data: DeviceData,
+        recipe: Recipe,
+        *,
+        seed: int,
+        epoch: int,
+        task: Task | None = None,
+        positions: Tensor | None = None,
     ) -> None:
         self.data, self.recipe, self.task = data, recipe, task or task_of(recipe)
         self.split, self.image_draws = data.train, ImageDraws(seed, epoch)
@@ -67,6 +75,8 @@ class EpochBatches:
         device, count = data.train.labels.device, len(data.train)
         generator = torch.Generator(device).manual_seed(mix_seed(seed, epoch))
         self.order, self.draws = _draw_images(self.split.labels, recipe, generator)
+        if positions is not None:
+            self.order, self.draws = self.order[positions], self.draws[positions]
         if recipe.crop:
             low, high = -recipe.crop, recipe.crop + 1
             self.shifts = torch.randint(low, high, (2, count), generator=generator, device=device)

@@ -14,6 +14,7 @@ from ...spaces.networks.attention_checks import check_maps
 from ..predictions import Predictions
 from ..recipe import Recipe
 from ..results import KeepPredictions
+from .data_parallel import SINGLE_DEVICE, DataParallel, own_part
 from .device_data import DeviceData, DeviceImages
 from .read_ahead import read_ahead
 from .steps import autocast
@@ -58,6 +59,7 @@ def evaluate(
     task: Task | None = None,
     images_per_batch: int = IMAGES_PER_BATCH,
     keep: KeepPredictions = "none",
+    parallel: DataParallel = SINGLE_DEVICE,
 ) -> Evaluation:
     """Evaluate a network in evaluation mode.
 
@@ -72,14 +74,16 @@ def evaluate(
         task: default: the recipe's task.
         images_per_batch: fewer need less memory.
         keep: what the evaluation holds of the predictions.
+        parallel: the devices among which the batches are divided; each returns the evaluation of
+            all, which is that of one device: the batches are the same.
     """
     images = images or data.val
     task = task or task_of(recipe, data)
     device = images.labels.device
     model.eval()
-    predictions, logs, num_classes = [], [], 0
-    loss = torch.zeros((), device=device)
-    batches = torch.split(torch.arange(len(images), device=device), images_per_batch)
+    evaluated: list[tuple[Tensor, Tensor, int, Tensor | None]] = []
+    all_batches = torch.split(torch.arange(len(images), device=device), images_per_batch)
+    batches = own_part(all_batches, parallel)
     with check_maps(model), read_ahead(images, batches) as take:
         for index in batches:
             targets = images.labels[index]
@@ -88,21 +92,24 @@ def evaluate(
                 outputs = model(batch).float()
                 if recipe.mirror:
                     outputs = (outputs + model(batch.flip(3)).float()) / 2
-            predictions.append(task.predictions(outputs))
-            num_classes = outputs.shape[1]
-            if keep == "all":
-                logs.append(_round_to_half(task.log_probabilities(outputs)))
-            loss += task.summed_validation_loss(outputs, targets)
-    predicted = torch.cat(predictions)
+            logs = _round_to_half(task.log_probabilities(outputs)) if keep == "all" else None
+            loss = task.summed_validation_loss(outputs, targets)
+            evaluated.append((task.predictions(outputs), loss, outputs.shape[1], logs))
+    evaluated = parallel.gather(evaluated)
+    predicted = torch.cat([predictions for predictions, *_ in evaluated])
+    loss = torch.zeros((), device=device)
+    for _, batch_loss, *_ in evaluated:
+        loss += batch_loss
     metrics = task.metrics(predicted, images.labels)
     mean_loss = float(loss) / len(images)
     if keep == "none" or not math.isfinite(mean_loss):
         return Evaluation(metrics, mean_loss)
+    log_probabilities = [logs for *_, logs in evaluated if logs is not None]
     kept = Predictions(
         images.labels.cpu().numpy(),
         predicted.cpu().numpy(),
-        num_classes,
-        torch.cat(logs).cpu().numpy() if logs else None,
+        evaluated[-1][2],
+        torch.cat(log_probabilities).cpu().numpy() if log_probabilities else None,
     )
     return Evaluation(metrics, mean_loss, kept)
 

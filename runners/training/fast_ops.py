@@ -90,8 +90,35 @@ def _excited(layer: Any, x: Tensor) -> Tensor:
     return excited
 
 
-def fast_ops(model: nn.Module, device: torch.device) -> AbstractContextManager[object]:
-    """A reusable context for the training steps of `model`; on some devices it changes nothing."""
+class Nested:
+    """A reusable context of several contexts, the first one outermost."""
+
+    def __init__(self, *contexts: AbstractContextManager[object]) -> None:
+        self.contexts = contexts
+
+    def __enter__(self) -> None:
+        for context in self.contexts:
+            context.__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        for context in reversed(self.contexts):
+            context.__exit__(*exception)
+
+
+def fast_ops(
+    model: nn.Module, device: torch.device, synchronised_norm: Function | None = None
+) -> AbstractContextManager[object]:
+    """A reusable context for the training steps of `model`; on some devices it changes nothing.
+
+    Args:
+        model: the network.
+        device: where it is trained.
+        synchronised_norm: takes the place of `torch.nn.functional.batch_norm` in a training on
+            several devices.
+    """
+    if synchronised_norm is not None:
+        functions = PatchedFunctions({F.batch_norm: synchronised_norm})
+        return functions if device.type == "cuda" else Nested(PatchedLayers(model), functions)
     if device.type == "cuda":
         return PatchedFunctions({F.batch_norm: batch_norm.batch_norm})
     return PatchedLayers(model) if device.type == "cpu" else nullcontext()

@@ -8,6 +8,7 @@ states the reason where it cannot.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -16,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ..recipe import Recipe
+from .data_parallel import SINGLE_DEVICE, DataParallel
 from .device_data import DeviceData
+from .epoch_share import smallest_share
 from .fast_ops import fast_ops
-from .micro_batches import split_batch
+from .micro_batches import MIN_MICRO_BATCH_IMAGES, split_batch
 from .optimizer import TrainingOptimizer
 from .task import Task, task_of
 
@@ -47,6 +50,7 @@ class EagerStep:
         recipe: precision and memory layout.
         task: default: the recipe's task.
         micro_batches: parts of a batch whose gradients are computed one after the other.
+        parallel: the devices that share every batch.
     """
 
     def __init__(
@@ -57,12 +61,32 @@ class EagerStep:
         recipe: Recipe,
         task: Task | None = None,
         micro_batches: int = 1,
+        parallel: DataParallel = SINGLE_DEVICE,
     ) -> None:
         self.model, self.optimizer, self.micro_batches = model, optimizer, micro_batches
-        self.data, self.recipe = data, recipe
+        self.data, self.recipe, self.parallel = data, recipe, parallel
         self.task = task or task_of(recipe, data)
-        self.fast_ops = fast_ops(model, data.train.labels.device)
+        self.network = parallel.wrap(model)
+        self.fast_ops = fast_ops(model, data.train.labels.device, parallel.batch_norm)
         self.loss_sum = torch.zeros((), device=data.train.labels.device)
+        self.loss_weight: float | None = None
+
+    def for_share(self, images: int, batch_size: int) -> EagerStep:
+        """The step for the share of a batch, in which its loss counts by its number of images.
+
+        Args:
+            images: of the share.
+            batch_size: images of the whole batch.
+        """
+        if images == batch_size:
+            return self
+        step, devices = copy.copy(self), self.parallel.size
+        # Gradients are averaged over the devices.
+        step.loss_weight = images / batch_size * devices
+        # All devices need the same number, since batch norms and gradients are exchanged in each.
+        most = smallest_share(batch_size, devices) // MIN_MICRO_BATCH_IMAGES
+        step.micro_batches = max(1, min(self.micro_batches, most))
+        return step
 
     def __call__(self, images: Tensor, targets: Tensor) -> None:
         """Take a step; see `TrainingStep`."""
@@ -82,10 +106,12 @@ class EagerStep:
         """Add the gradients of a batch, or of a part that has a share of its images."""
         batch = self.data.normalised(images, channels_last=self.recipe.channels_last)
         with autocast(self.recipe, targets.device), self.fast_ops:
-            outputs = self.model(batch)
+            outputs = self.network(batch)
         loss = self.task.loss(outputs.float(), targets)
         if share is not None:
             loss = loss * share
+        if self.loss_weight is not None:
+            loss = loss * self.loss_weight
         self.optimizer.backward(loss)
         self.loss_sum += loss.detach()
 
@@ -144,6 +170,8 @@ def choose_step(
         targets: its targets, (N, …).
         earlier: the step for batches of another shape, if there is one.
     """
+    if eager.parallel.size > 1:
+        return eager, "eager: on several devices"
     if targets.device.type != "cuda":
         return eager, f"eager: no CUDA graphs on {targets.device.type}"
     if not eager.recipe.cuda_graph:

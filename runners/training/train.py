@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ..recipe import Recipe
 from ..results import EpochReport, KeepPredictions
 from . import checkpoint
 from .batch_plan import plan_batches
+from .data_parallel import SINGLE_DEVICE, DataParallel
 from .device_data import DeviceData
 from .epoch_batches import EpochBatches
 from .evaluation import IMAGES_PER_BATCH, evaluate
@@ -91,6 +93,7 @@ def train(
     micro_batches: int = 1,
     keep_predictions: KeepPredictions = "none",
     metric: str = "accuracy",
+    parallel: DataParallel = SINGLE_DEVICE,
 ) -> Outcome:
     """Train `model` in place by the recipe.
 
@@ -106,6 +109,8 @@ def train(
         micro_batches: parts of a batch that are trained one after the other; see `micro_batches`.
         keep_predictions: what the outcome holds of the predictions for the validation images.
         metric: the key of the metric whose score is reported after every epoch.
+        parallel: the devices that train together. Each calls this function with its own network and
+            data and the same settings; `on_epoch` is called on the first one alone.
 
     Raises:
         TrialError: `diverged` if the training or validation loss is not finite at the end of an
@@ -113,7 +118,7 @@ def train(
         DamagedFileError: `resume` is damaged, or of another training.
     """
     with running_statistics_of_micro_batches(model, micro_batches):
-        training = prepare_training(model, data, recipe, seed=seed, task=task)
+        training = prepare_training(model, data, recipe, seed=seed, task=task, parallel=parallel)
         training.micro_batches = micro_batches
         training.keep_predictions, training.metric = keep_predictions, metric
         return _run_epochs(training, resume, on_epoch)
@@ -125,17 +130,31 @@ def _run_epochs(
     on_epoch: Callable[[EpochReport, SaveCheckpoint], bool],
 ) -> Outcome:
     recipe = training.recipe
-    first = training.restore(resume) if resume else 0
+    first = _restore(training, resume) if resume else 0
     stopped = False
     for epoch in range(first, recipe.epochs):
         report = training.train_epoch(epoch)
-        go_on = on_epoch(report, SaveCheckpoint(training, epoch + 1))
+        save = SaveCheckpoint(training, epoch + 1)
+        go_on = training.parallel.call_on_first(partial(on_epoch, report, save))
         if not go_on and epoch + 1 < recipe.epochs:
             stopped = True
             break
     if training.average:
         training.average.swap()
     return Outcome(training.model, stopped, training.step_kind, training.predictions)
+
+
+def _restore(training: Training, path: Path) -> int:
+    """As `Training.restore`; if it fails on one of several devices, it fails on all."""
+    epoch, reason = 0, None
+    try:
+        epoch = training.restore(path)
+    except DamagedFileError as error:
+        reason = str(error)
+    for failure in training.parallel.gather([reason]):
+        if failure is not None:
+            raise DamagedFileError(failure)
+    return epoch
 
 
 def evaluation_batch_size(recipe: Recipe, micro_batches: int) -> int:
@@ -150,6 +169,7 @@ def prepare_training(
     *,
     seed: int,
     task: Task | None = None,
+    parallel: DataParallel = SINGLE_DEVICE,
 ) -> Training:
     """Prepare `model` for training; changes it in place.
 
@@ -162,13 +182,15 @@ def prepare_training(
         recipe: how to train.
         seed: decides the order of the images and their augmentation.
         task: default: the recipe's task.
+        parallel: the devices that train together.
     """
     prepare_network(model, channels_last=recipe.channels_last)
     optimizer = make_optimizer(flatten_parameters(model, recipe), recipe)
     average = None
     if recipe.ema:
         average = WeightAverage(flatten_state(model, optimizer.slices), recipe.ema)
-    return Training(model, optimizer, average, data, recipe, seed, task or task_of(recipe, data))
+    task = task or task_of(recipe, data)
+    return Training(model, optimizer, average, data, recipe, seed, task, parallel)
 
 
 class Training:
@@ -182,6 +204,7 @@ class Training:
         recipe: how to train.
         seed: decides the order of the images and their augmentation.
         task: what the outputs mean.
+        parallel: the devices that train together.
     """
 
     def __init__(
@@ -193,10 +216,13 @@ class Training:
         recipe: Recipe,
         seed: int,
         task: Task,
+        parallel: DataParallel = SINGLE_DEVICE,
     ) -> None:
         self.model, self.optimizer, self.average = model, optimizer, average
         self.data, self.recipe, self.seed, self.task = data, recipe, seed, task
+        self.parallel = parallel
         self.batch_plan = plan_batches(recipe, len(data.train))
+        self.share = parallel.share(self.batch_plan).on(data.train.labels.device)
         self.steps = self.batch_plan.steps
         self.micro_batches = 1
         self.keep_predictions: KeepPredictions = "none"
@@ -212,7 +238,9 @@ class Training:
         """Train one epoch, counted from 0, and evaluate."""
         began = time.perf_counter()
         *_, lr = self.train_steps(epoch)
-        train_loss = math.nan if self.loss_sum is None else float(self.loss_sum) / self.steps
+        averaged = self.average.flat if self.average else []
+        self.parallel.copy_from_first([*self.model.buffers(), *averaged])
+        train_loss = self._mean_loss()
         if not math.isfinite(train_loss):
             raise TrialError("diverged", f"the training loss was {train_loss} in epoch {epoch + 1}")
         is_last = epoch + 1 == self.recipe.epochs
@@ -224,6 +252,7 @@ class Training:
                 task=self.task,
                 images_per_batch=evaluation_batch_size(self.recipe, self.micro_batches),
                 keep=self._needed_predictions(is_last),
+                parallel=self.parallel,
             )
         evaluation.check_finite(f"in epoch {epoch + 1}")
         self.predictions, score = evaluation.predictions, None
@@ -232,6 +261,13 @@ class Training:
         seconds = time.perf_counter() - began
         accuracy, val_loss = evaluation.accuracy, evaluation.loss
         return EpochReport(epoch + 1, train_loss, accuracy, val_loss, lr, seconds, score)
+
+    def _mean_loss(self) -> float:
+        """The training loss, the mean over the steps of the epoch."""
+        if self.loss_sum is None:
+            return math.nan
+        losses = self.parallel.gather([float(self.loss_sum)])
+        return sum(losses) / self.parallel.size / self.steps
 
     def _needed_predictions(self, is_last: bool) -> KeepPredictions:
         """What an epoch needs of the predictions: for the metric, and the last one to keep them."""
@@ -244,7 +280,14 @@ class Training:
     def train_steps(self, epoch: int) -> Iterator[float]:
         """Train one epoch, counted from 0; yields the learning rate after each step."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
-        batches = EpochBatches(self.data, recipe, seed=self.seed, epoch=epoch, task=self.task)
+        batches = EpochBatches(
+            self.data,
+            recipe,
+            seed=self.seed,
+            epoch=epoch,
+            task=self.task,
+            positions=self.share.positions,
+        )
         self._freeze_backbone(epoch < recipe.head_epochs)
         if not self.step_of_size:
             # The values of maps are checked for the first batch only, their shapes for every batch.
@@ -252,19 +295,29 @@ class Training:
             first = epoch == 0
             with check_maps(self.model, once=first, finite=first):  # Capturing a step runs it.
                 self._choose_steps(batches)
-        torch.manual_seed(mix_seed(self.seed, epoch))  # for dropout and drop path
+        torch.manual_seed(self._dropout_seed(epoch))
         if self.loss_sum is not None:
             self.loss_sum.zero_()
-        with check_maps(self.model), batches.reading_ahead(self.batch_plan):
-            for number, (begin, size) in enumerate(self.batch_plan):
+        with check_maps(self.model), batches.reading_ahead(self.share.batches):
+            for number, (batch_size, begin, size) in enumerate(self._shared_batches()):
                 lr = learning_rate(recipe, epoch * self.steps + number, total)
                 self.optimizer.set_learning_rate(lr)
                 first = epoch == number == 0
                 with check_maps(self.model, finite=True) if first else nullcontext():
-                    self.step_of_size[size](*batches.take(begin, size))
+                    self.step_of_size[batch_size](*batches.take(begin, size))
                 if self.average:
                     self.average.update()
                 yield lr
+
+    def _dropout_seed(self, epoch: int) -> int:
+        """The seed of an epoch for dropout and drop path: every device has images of its own."""
+        seed = mix_seed(self.seed, epoch)
+        return mix_seed(seed, self.parallel.rank) if self.parallel.rank else seed
+
+    def _shared_batches(self) -> Iterator[tuple[int, int, int]]:
+        """The size of each batch, and the first position and size of its share."""
+        for (_, batch_size), (begin, size) in zip(self.batch_plan, self.share.batches, strict=True):
+            yield batch_size, begin, size
 
     def _freeze_backbone(self, frozen: bool) -> None:
         """Put the network into training mode, with its backbone frozen or not."""
@@ -280,14 +333,21 @@ class Training:
     def _choose_steps(self, batches: EpochBatches) -> None:
         """Choose the step for each size of batch; sizes have a captured step each."""
         eager = EagerStep(
-            self.model, self.optimizer, self.data, self.recipe, self.task, self.micro_batches
+            self.model,
+            self.optimizer,
+            self.data,
+            self.recipe,
+            self.task,
+            self.micro_batches,
+            self.parallel,
         )
         self.loss_sum = eager.loss_sum
-        for begin, size in self.batch_plan:
-            if size not in self.step_of_size:
+        for batch_size, begin, size in self._shared_batches():
+            if batch_size not in self.step_of_size:
                 earlier = next(iter(self.step_of_size.values()), None)
-                step, kind = choose_step(eager, *batches.take(begin, size), earlier)
-                self.step_of_size[size] = step
+                step = eager.for_share(size, batch_size)
+                chosen, kind = choose_step(step, *batches.take(begin, size), earlier)
+                self.step_of_size[batch_size] = chosen
                 if self.step_kind in ("", CAPTURED):
                     self.step_kind = kind
 

@@ -33,6 +33,7 @@ from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
 from ..predictions import Predictions, write_predictions
 from ..results import PREDICTIONS_FILE, Costs, EpochReport, Job, TrialResult
+from ..training.data_parallel import SINGLE_DEVICE, DataParallel
 from .checkpoint_schedule import CheckpointWriter, TrialCheckpoints
 from .trial_facts import FinishedTrial, Progress, describe_owner
 
@@ -75,12 +76,19 @@ class Trial:
         send: sends an event to the coordinator.
         device: where the network is trained.
         worker: the name of the worker, for the record.
+        parallel: the devices that train the trial together.
     """
 
     def __init__(
-        self, job: Job, send: SendEvent, *, device: torch.device, worker: str = "here"
+        self,
+        job: Job,
+        send: SendEvent,
+        *,
+        device: torch.device,
+        worker: str = "here",
+        parallel: DataParallel = SINGLE_DEVICE,
     ) -> None:
-        self.job, self.device = job, device
+        self.job, self.device, self.parallel = job, device, parallel
         self._new_job = job
         self._send, self._worker = send, worker
         self._began = time.perf_counter()
@@ -114,7 +122,10 @@ class Trial:
 
     @property
     def device_seconds(self) -> float:
-        """Time for which this trial has kept its device busy so far, over all its runs."""
+        """Time for which this trial has kept its devices busy so far, over all its runs.
+
+        That of several devices adds up.
+        """
         return self._device_seconds
 
     @property
@@ -173,7 +184,7 @@ class Trial:
         if self.job.evaluation is None:
             for name in ("train_loss", "accuracy", "val_loss"):
                 _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
-        self._device_seconds += report.seconds
+        self._device_seconds += report.seconds * self.parallel.size
         self.last_report = report
         is_last = report.epoch == self.job.recipe.epochs
         saved = writer is None or is_last  # After the last epoch, final weights are saved instead.
@@ -299,6 +310,8 @@ class Trial:
             facts = {name: value for name, value in facts.items() if name != "precision"}
         if self.job.micro_batches > 1:
             facts = {**facts, "micro-batches": str(self.job.micro_batches)}
+        if self.parallel.description is not None:
+            facts = {**facts, "data parallel": self.parallel.description}
         return {**facts, **self._cost_facts}
 
 

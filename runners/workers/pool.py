@@ -28,6 +28,8 @@ class PoolSettings:
         folders: that all workers, on whatever machine, read and write.
         files: that all workers read, and whose content has to be the same for all.
         data_keys: of the prepared data that trials will use; see `Job`.
+        gpus_per_trial: on which each trial is trained; with more than one, `workers_per_gpu` does
+            not apply. On a CPU, the number of processes of each trial.
     """
 
     device: str
@@ -37,6 +39,7 @@ class PoolSettings:
     folders: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
     data_keys: tuple[str, ...] = ()
+    gpus_per_trial: int = 1
 
 
 class Pool(Protocol):
@@ -86,10 +89,12 @@ def make_local_pool(settings: PoolSettings) -> Pool:
     """Worker processes on this machine."""
     import torch
 
-    from ..devices import worker_devices
+    from ..devices import device_groups, worker_devices
     from .local_pool import LocalPool
 
     device = torch.device(settings.device)
+    if settings.gpus_per_trial > 1:
+        return LocalPool(device_groups(device, settings.workers, settings.gpus_per_trial))
     return LocalPool(worker_devices(device, settings.workers, settings.workers_per_gpu))
 
 

@@ -41,6 +41,9 @@ Process = multiprocessing.process.BaseProcess
 
 PRELOAD_MODULE = f"{__package__}.preload"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOG_VARIABLE = "TORCH_CPP_LOG_LEVEL"
+"""Environment variable: what torch's own code writes to standard error, past Python. In workers it
+is errors alone, because it would be written into the coordinator's display."""
 MAX_START_ATTEMPTS = 3
 """A process is started again if the server has ended meanwhile, at most this many times."""
 END_SECONDS = 10.0
@@ -168,6 +171,7 @@ def warm_up(*, threads: int = 1) -> None:
         "PYTHONPATH": search_path,
         "PYTHONSAFEPATH": "1",
         COORDINATOR_VARIABLE: str(os.getpid()),
+        LOG_VARIABLE: os.environ.get(LOG_VARIABLE, "ERROR"),
     }
 
     def start_server() -> None:

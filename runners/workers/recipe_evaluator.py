@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...errors import AttentuneError, TrialError
+from ...errors import AttentuneError, DamagedFileError, TrialError
 from ...spaces.backbones.stem import Stem
 from ...spaces.kernels.triton_module import fallback_reasons
 from ...spaces.networks.reusable_backbone import ReusableBackbone
@@ -29,13 +32,16 @@ from ..results import (
     KeepPredictions,
     TrialResult,
 )
+from ..training.data_parallel import DataParallel
 from ..training.device_data import DeviceData, DeviceImages, spare_bytes
-from ..training.evaluation import evaluate
+from ..training.evaluation import Evaluation, evaluate
 from ..training.task import task_of
-from ..training.train import SaveCheckpoint, evaluation_batch_size, train
+from ..training.train import Outcome, SaveCheckpoint, evaluation_batch_size, train
 from ..training.unmoved_attentions import count_unmoved_attentions
 from .evaluator import Trial
 from .measured_costs import add_measured_costs
+from .memory_limit import limit_memory
+from .process_state import refuse_changes
 from .trained_weights import save_weights
 from .trial_facts import FinishedTrial
 
@@ -51,21 +57,9 @@ class RecipeEvaluator:
 
     def evaluate(self, trial: Trial) -> TrialResult | None:
         """The result after the recipe's epochs; None if the trial was paused or pruned."""
-        job, recipe = trial.job, trial.job.recipe
-        dataset, data = load_device_data(recipe, trial.device, job.data_key)
-        head_size = task_of(recipe).head_size(len(dataset.classes))
-        backbone = load_backbone(
-            job.architecture.backbone,
-            recipe.stem,
-            recipe.image_size,
-            (recipe.init, recipe.init_digest),
-            recipe.in_chans,
-            head_size,
-            trial.device,
-        )
-        with backbone.network(job.architecture, job.seed) as model:
-            trial.report_costs(*measure_costs(model, job, head_size, trial.device))
-            return self._train(trial, model, data, head_size)
+        with _network_and_data(trial.job, trial.device) as (model, data, num_classes):
+            trial.report_costs(*measure_costs(model, trial.job, num_classes, trial.device))
+            return self._train(trial, model, data, num_classes)
 
     def _train(
         self, trial: Trial, model: nn.Module, data: DeviceData, num_classes: int
@@ -77,31 +71,15 @@ class RecipeEvaluator:
         def on_epoch(report: EpochReport, save: SaveCheckpoint) -> bool:
             return trial.report(report, save) is Decision.GO_ON
 
-        outcome = train(
-            model,
-            data,
-            recipe,
-            seed=job.seed,
-            resume=trial.checkpoint,
-            on_epoch=on_epoch,
-            micro_batches=job.micro_batches,
-            keep_predictions="none" if job.test else _computed(job, data.val, num_classes),
-            metric=job.metric,
+        shared = SharedTraining(job, trial.checkpoint)
+        training = trial.parallel.call_on_first(lambda: shared)
+        outcome, evaluation = training.run(
+            model, data, num_classes, trial.device, trial.parallel, on_epoch
         )
         if outcome.stopped:
             return None
         accuracy, predictions = trial.last_report.accuracy, outcome.predictions
-        if job.test:
-            images = load_test_images(recipe, trial.device, job.data_key)
-            evaluation = evaluate(
-                outcome.model,
-                data,
-                recipe,
-                images,
-                images_per_batch=evaluation_batch_size(recipe, job.micro_batches),
-                keep=_computed(job, images, num_classes),
-            )
-            evaluation.check_finite("on the test split")
+        if evaluation is not None:
             accuracy, predictions = evaluation.accuracy, evaluation.predictions
         facts = {
             "steps": outcome.steps,
@@ -114,6 +92,114 @@ class RecipeEvaluator:
         result = trial.result(accuracy, facts)
         save_weights(outcome.model, job, FinishedTrial(trial.last_report, result))
         return result
+
+
+@dataclass(frozen=True)
+class SharedTraining:
+    """A training that all devices of a trial run together.
+
+    Attributes:
+        job: what is trained.
+        checkpoint: of an earlier run, from which it continues; None: from the first epoch.
+    """
+
+    job: Job
+    checkpoint: Path | None
+
+    def run(
+        self,
+        model: nn.Module,
+        data: DeviceData,
+        num_classes: int,
+        device: torch.device,
+        parallel: DataParallel,
+        on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
+    ) -> tuple[Outcome, Evaluation | None]:
+        """Train, and evaluate on the test split if the job asks for that.
+
+        Args:
+            model: the network, before training.
+            data: the images to train and validate on.
+            num_classes: outputs of the head.
+            device: of this rank.
+            parallel: the rank.
+            on_epoch: called on the first rank; see `train`.
+
+        Returns:
+            The outcome; and the evaluation on the test split, None if there is none.
+        """
+        job, recipe = self.job, self.job.recipe
+        outcome = train(
+            model,
+            data,
+            recipe,
+            seed=job.seed,
+            resume=self.checkpoint,
+            on_epoch=on_epoch,
+            micro_batches=job.micro_batches,
+            keep_predictions="none" if job.test else _computed(job, data.val, num_classes),
+            metric=job.metric,
+            parallel=parallel,
+        )
+        if outcome.stopped or not job.test:
+            return outcome, None
+        images = load_test_images(recipe, device, job.data_key)
+        evaluation = evaluate(
+            outcome.model,
+            data,
+            recipe,
+            images,
+            images_per_batch=evaluation_batch_size(recipe, job.micro_batches),
+            keep=_computed(job, images, num_classes),
+            parallel=parallel,
+        )
+        evaluation.check_finite("on the test split")
+        return outcome, evaluation
+
+
+def follow_training(training: SharedTraining, device: torch.device, parallel: DataParallel) -> None:
+    """Train with the first rank, which reports the trial and writes its files.
+
+    Args:
+        training: that the first rank has begun.
+        device: of this rank.
+        parallel: the rank.
+    """
+    job = training.job
+    with (
+        limit_memory(job.memory_limit_mib, device),
+        refuse_changes(job.architecture),
+        _network_and_data(job, device) as (model, data, num_classes),
+        # If the checkpoint cannot be used, the first rank begins anew.
+        suppress(DamagedFileError),
+    ):
+        training.run(model, data, num_classes, device, parallel)
+
+
+@contextmanager
+def _network_and_data(
+    job: Job, device: torch.device
+) -> Iterator[tuple[nn.Module, DeviceData, int]]:
+    """The network of a job, before training, its data, and the number of outputs of its head.
+
+    Args:
+        job: what is trained.
+        device: where it is trained.
+    """
+    recipe = job.recipe
+    dataset, data = load_device_data(recipe, device, job.data_key)
+    head_size = task_of(recipe).head_size(len(dataset.classes))
+    backbone = load_backbone(
+        job.architecture.backbone,
+        recipe.stem,
+        recipe.image_size,
+        (recipe.init, recipe.init_digest),
+        recipe.in_chans,
+        head_size,
+        device,
+    )
+    with backbone.network(job.architecture, job.seed) as model:
+        yield model, data, head_size
 
 
 def _computed(job: Job, images: DeviceImages, num_classes: int) -> KeepPredictions:

@@ -15,6 +15,7 @@ from ...sanitize import clean_error, clean_text
 from ...spaces.networks.attention_checks import find_attention_at_fault
 from ..events import Aborted, Failed
 from ..results import RETRY_MICRO_BATCHES, Failure, Job
+from ..training.data_parallel import SINGLE_DEVICE, DataParallel
 from .command_evaluator import CommandEvaluator
 from .evaluator import CostLimitError, Evaluator, SendEvent, Trial
 from .function_evaluator import FunctionEvaluator
@@ -32,6 +33,7 @@ def run_trial(
     device: torch.device,
     worker: str = "here",
     evaluator: Evaluator | None = None,
+    parallel: DataParallel = SINGLE_DEVICE,
 ) -> None:
     """Run one trial and report its events. Exceptions of the trial are reported, not raised.
 
@@ -44,17 +46,18 @@ def run_trial(
         device: where the network is trained.
         worker: the name of the worker, for the record.
         evaluator: trains the network; default: that of the job, see `make_evaluator`.
+        parallel: the devices that train the trial together. On several, the pool runs it again.
     """
     evaluator = evaluator or make_evaluator(job)
-    end = _try_trial(job, send, device, worker, evaluator)
+    end = _try_trial(job, send, device, worker, evaluator, parallel)
     # A user's own training has no micro-batches.
-    may_retry = job.micro_batches == 1 and job.evaluation is None
+    may_retry = job.micro_batches == 1 and job.evaluation is None and parallel.size == 1
     if may_retry and isinstance(end, Failed) and end.failure.kind == "out_of_memory":
         gc.collect()  # Networks are cycles of objects.
         if device.type == "cuda":
             torch.cuda.empty_cache()
         job = replace(job, micro_batches=RETRY_MICRO_BATCHES)
-        end = _try_trial(job, send, device, worker, evaluator)
+        end = _try_trial(job, send, device, worker, evaluator, parallel)
     if end is not None:
         send(end)
 
@@ -69,12 +72,18 @@ def make_evaluator(job: Job) -> Evaluator:
 
 
 def _try_trial(
-    job: Job, send: SendEvent, device: torch.device, worker: str, evaluator: Evaluator
+    job: Job,
+    send: SendEvent,
+    device: torch.device,
+    worker: str,
+    evaluator: Evaluator,
+    parallel: DataParallel,
 ) -> Failed | Aborted | None:
     """Run a trial; if it raises, return the event that ends it. Nothing keeps its memory then."""
     try:
         with limit_memory(job.memory_limit_mib, device):
-            _evaluate(Trial(job, send, device=device, worker=worker), evaluator)
+            trial = Trial(job, send, device=device, worker=worker, parallel=parallel)
+            _evaluate(trial, evaluator)
         return None
     except (Exception, SystemExit) as error:
         return describe_exception(job, error)

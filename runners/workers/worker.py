@@ -8,20 +8,64 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from multiprocessing import connection, parent_process
+from typing import TYPE_CHECKING
 
 from ...standard_streams import protect_standard_streams
 from ..events import Decision, EpochDone, Event
 from ..results import Job
 from . import parent_death
 
+if TYPE_CHECKING:
+    import torch
 
-def main(pipe: connection.Connection, name: str, device: str, threads: int) -> None:
+
+def main(
+    pipe: connection.Connection,
+    name: str,
+    device: str,
+    threads: int,
+    links: Sequence[connection.Connection] = (),
+) -> None:
     """Run jobs from a pipe until it closes or the coordinator has ended.
 
     Args:
         pipe: receives jobs and decisions, and sends events.
         name: the worker's, for the record.
+        device: where it trains, such as `cpu` or `cuda:0`.
+        threads: how many threads torch computes with on a CPU.
+        links: to the other processes of the worker, on whose devices its trials are trained too;
+            see `rank_process`.
+    """
+    torch_device = prepare_process(device, threads)
+
+    from ..training.data_parallel import SINGLE_DEVICE, DataParallel
+    from .trial import run_trial
+
+    parallel: DataParallel = SINGLE_DEVICE
+    if links:
+        from ..training.distributed_rank import DistributedRank
+
+        parallel = DistributedRank(0, len(links) + 1, torch_device, links)
+
+    def send(event: Event) -> Decision:
+        pipe.send(event)
+        decision: Decision = pipe.recv() if isinstance(event, EpochDone) else Decision.GO_ON
+        return decision
+
+    while True:
+        try:
+            job: Job = pipe.recv()
+            run_trial(job, send, device=torch_device, worker=name, parallel=parallel)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def prepare_process(device: str, threads: int) -> torch.device:
+    """Prepare a process that trains; returns its device.
+
+    Args:
         device: where it trains, such as `cpu` or `cuda:0`.
         threads: how many threads torch computes with on a CPU.
     """
@@ -32,24 +76,12 @@ def main(pipe: connection.Connection, name: str, device: str, threads: int) -> N
     import torch
 
     from ..devices import keep_freed_memory
-    from .trial import run_trial
 
     torch.set_num_threads(threads)
     torch_device = torch.device(device)
     if torch_device.type == "cpu":
         keep_freed_memory()
-
-    def send(event: Event) -> Decision:
-        pipe.send(event)
-        decision: Decision = pipe.recv() if isinstance(event, EpochDone) else Decision.GO_ON
-        return decision
-
-    while True:
-        try:
-            job: Job = pipe.recv()
-            run_trial(job, send, device=torch_device, worker=name)
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return
+    return torch_device
 
 
 def die_with_parent() -> None:

@@ -68,6 +68,14 @@ def confirm(
         str | None,
         typer.Option(help="Ray cluster: auto, HOST:PORT or local. Default: the search's."),
     ] = None,
+    gpus_per_trial: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="GPUs on which each trial is trained, with every batch divided among them, for "
+            "large backbones. Default: 1.",
+        ),
+    ] = None,
     alternatives: Annotated[
         bool | None,
         typer.Option(
@@ -98,26 +106,36 @@ def confirm(
     followers = followers_of(follow)
     console = err if as_json else out
     commands = StudyCommands(study, db)
+    rest = f"--gpus-per-trial {gpus_per_trial}" if (gpus_per_trial or 1) > 1 else ""
     with long_command(console, RECORDED), open_store(db) as store:
         try:
             outcome = confirm_study(
                 store,
                 store.studies.get(study),
                 ConfirmRequest(
-                    top, seeds, splits, epochs, workers, device, alternatives, pool, ray_address
+                    top,
+                    seeds,
+                    splits,
+                    epochs,
+                    workers,
+                    device,
+                    alternatives,
+                    pool,
+                    ray_address,
+                    gpus_per_trial,
                 ),
                 [LiveDisplay(console), *followers],
                 DataOptions(data, allow_changed_data),
             )
         except KeyboardInterrupt:
             commands.exit_interrupted(
-                "Stopped immediately. Finished trials are saved.", "confirm", console
+                "Stopped immediately. Finished trials are saved.", "confirm", console, rest
             )
         confirmation = read_confirmation(store, study)
         record = store.studies.get(study)
         confirmed = read_confirmed_alternatives(store, record, confirmation)
     if confirmation is None or not outcome.finished:
-        commands.exit_interrupted(outcome.sentence, "confirm", console)
+        commands.exit_interrupted(outcome.sentence, "confirm", console, rest)
     if as_json:
         warnings = confirmation_warnings(confirmation)
         printed = confirmation_json(confirmation, conclusion(confirmation), warnings)

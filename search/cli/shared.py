@@ -177,7 +177,7 @@ class StudyCommands:
         return " ".join(filter(None, words))
 
     def exit_interrupted(
-        self, reason: str, verb: str = "resume", console: Console = out
+        self, reason: str, verb: str = "resume", console: Console = out, rest: str = ""
     ) -> NoReturn:
         """Print how to continue, and exit with code 130.
 
@@ -185,8 +185,9 @@ class StudyCommands:
             reason: one or more sentences that say why the command ended.
             verb: the command that continues.
             console: where to print.
+            rest: its options.
         """
-        line = f"{reason} Continue with:\n  {self.command(verb)}"
+        line = f"{reason} Continue with:\n  {self.command(verb, rest)}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(130)
 

@@ -53,6 +53,7 @@ CONFIRM_RANGES = {
     "splits": (1, MAX_SPLITS),
     "epochs": (1, MAX_COUNT),
     "workers": (1, MAX_COUNT),
+    "gpus_per_trial": (1, MAX_COUNT),
 }
 """The least and the greatest value of each number of a `ConfirmRequest`."""
 
@@ -71,6 +72,7 @@ class ConfirmRequest:
         alternatives: whether to confirm the alternatives to attention too; by default if the study
             trains them.
         pool, ray_address: as in a `RunPlan`.
+        gpus_per_trial: GPUs on which each trial is trained; None: 1.
     """
 
     top: int | None = None
@@ -82,6 +84,7 @@ class ConfirmRequest:
     alternatives: bool | None = None
     pool: str | None = None
     ray_address: str | None = None
+    gpus_per_trial: int | None = None
 
     def __post_init__(self) -> None:
         """Raise a UsageError for a number that is out of range."""

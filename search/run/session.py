@@ -37,7 +37,13 @@ from ..trial_source import RecordedSearch, TrialSource
 from .callback import Callback, RunOutcome
 from .study_lease import StudyLease, hold_lease
 from .study_run import StudyRun
-from .study_workers import check_workers, pool_settings, resolve_study_device
+from .study_workers import (
+    check_shared_batches,
+    check_workers,
+    gpus_of_a_trial,
+    pool_settings,
+    resolve_study_device,
+)
 from .used_up import used_up_sentence
 
 if TYPE_CHECKING:
@@ -279,6 +285,7 @@ def confirm_study(
 
     Raises:
         DataError: the data are not those that the study was searched on.
+        UsageError: trials cannot be trained on as many GPUs as `gpus_per_trial` asks for.
         StudyError: nothing can be confirmed yet, the study was confirmed with other epochs or more
             splits, splits are asked for where the source has its own test split, or another process
             runs it.
@@ -310,10 +317,12 @@ def confirm_study(
 
         run = configure_confirmation(run, confirm_plan, request, trial_source.total)
         device = resolve_study_device(run)
+        gpus = gpus_of_a_trial(run, device, request)
         study_data: StudyData | None = None
         if run.config.evaluation is None:
             study_data = StudyData(store, run.record, data_options)
             confirm_plan, data = prepare_splits(run, confirm_plan, study_data.prepare)
+            check_shared_batches(run.config.recipe, gpus, data)
             trial_source.data_keys = [info.key for info in data]
             run = replace(run, data_key=data[0].key)
             _log_unkept_predictions(run, data[0].counts["test"])
@@ -323,7 +332,8 @@ def confirm_study(
         if study_data is not None:
             alternatives = _confirming_alternatives(run, confirm_plan, study_data)
         keys = (*trial_source.data_keys, *_data_keys_of(alternatives))
-        settings, announce = pool_settings(run, device, keys), trial_source.announcement
+        settings = pool_settings(run, device, keys, gpus)
+        announce = trial_source.announcement
         return _coordinate(
             run, lease, trial_source, pruner, settings, callbacks, alternatives, announce
         )

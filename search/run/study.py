@@ -288,6 +288,7 @@ class Study:
         alternatives: bool | None = None,
         pool: str | None = None,
         ray_address: str | None = None,
+        gpus_per_trial: int | None = None,
         data: str | Path | None = None,
         allow_changed_data: bool = False,
         callbacks: Sequence[Callback] = (),
@@ -306,6 +307,7 @@ class Study:
                 trains them.
             pool: as `--pool`; None: the search's.
             ray_address: as `--ray-address`; None: the search's.
+            gpus_per_trial: GPUs on which each trial is trained; None: 1.
             data: as in `resume`.
             allow_changed_data: as in `resume`.
             callbacks: called on every event.
@@ -319,7 +321,16 @@ class Study:
         _refuse_in_worker()
         _check_callbacks(callbacks)
         request = ConfirmRequest(
-            top, seeds, splits, epochs, workers, device, alternatives, pool, ray_address
+            top,
+            seeds,
+            splits,
+            epochs,
+            workers,
+            device,
+            alternatives,
+            pool,
+            ray_address,
+            gpus_per_trial,
         )
         with Store.open(self.db) as store:
             options = _data_options(data, allow_changed_data)

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from attentune.errors import UsageError
+from attentune.runners import devices
 from attentune.runners.cores import usable_cores
-from attentune.runners.devices import resolve_device, torch_threads, worker_devices
+from attentune.runners.devices import (
+    device_groups,
+    resolve_device,
+    torch_threads,
+    worker_devices,
+)
 
 
 @pytest.fixture
@@ -65,6 +71,27 @@ def test_a_device_that_is_not_here_is_refused(machine, name, words):
 def test_workers_are_spread_over_the_devices(machine, device, workers, per_gpu, devices):
     machine(cuda=2)
     assert worker_devices(torch.device(device), workers, per_gpu) == devices
+
+
+@pytest.mark.parametrize(
+    ("workers", "per_trial", "groups"),
+    [
+        (None, 2, [("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")]),
+        (1, 2, [("cuda:0", "cuda:1")]),
+        (8, 2, [("cuda:0", "cuda:1"), ("cuda:2", "cuda:3")]),
+        (None, 3, [("cuda:0", "cuda:1", "cuda:2")]),
+    ],
+)
+def test_trials_on_several_gpus_share_none(machine, workers, per_trial, groups):
+    machine(cuda=5)
+    assert device_groups(torch.device("cuda"), workers, per_trial) == groups
+
+
+def test_trials_on_several_processes_of_a_cpu_are_as_many_as_cores_allow(monkeypatch):
+    monkeypatch.setattr(devices, "usable_cores", lambda: 5)
+    cpu = torch.device("cpu")
+    assert device_groups(cpu, None, 2) == [("cpu", "cpu")] * 2
+    assert device_groups(cpu, 7, 6) == [("cpu",) * 6]
 
 
 def test_a_cpu_has_a_worker_for_each_core():
