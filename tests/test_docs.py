@@ -47,6 +47,16 @@ def test_a_command_that_is_shown_exists_with_its_options(line):
     command.make_context(words[1], [word for word in words[2:] if word != "…"])
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_command_that_a_sentence_names_exists_with_its_options(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text("utf-8"), flags=re.S | re.M)
+    for command in re.findall(r"`attentune ([a-z][^`]*)`", text):
+        verb, *words = command.split()
+        known = {option for parameter in COMMANDS[verb].params for option in parameter.opts}
+        known |= {option for p in COMMANDS[verb].params for option in p.secondary_opts}
+        assert {word.strip("[]") for word in words if re.match(r"\[?-", word)} <= known, command
+
+
 @pytest.mark.parametrize(
     "line", [line for line in shown_commands() if line.startswith("attentune search ")]
 )

@@ -324,9 +324,8 @@ def print_confirmation(
     if confirmation.contenders:
         console.print(
             f"{form.metric.heading} {describe_test_images(confirmation)} after "
-            f"{confirmation.epochs} epochs, and gain over the bare backbone{form.in_unit}, with p "
-            "corrected for the number of "
-            "comparisons:",
+            f"{formatting.plural(confirmation.epochs, 'epoch')}, and gain over the bare backbone"
+            f"{form.in_unit}, with p corrected for the number of comparisons:",
             soft_wrap=True,
         )
         console.print(table)

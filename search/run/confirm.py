@@ -246,9 +246,9 @@ def read_confirmation(store: Store, study: str) -> Confirmation | None:
 
 def _confirmed_already(record: StudyRecord, plan: ConfirmPlan, epochs: int | None) -> StudyError:
     return StudyError(
-        f"the finalists of {record.name!r} are confirmed with {plan.epochs} epochs already; "
-        f"evaluating them on the test split a second time would not be a confirmation. Leave out "
-        f"--epochs to continue, or start a new search with --epochs {epochs}."
+        f"the finalists of {record.name!r} are confirmed with {plural(plan.epochs, 'epoch')} "
+        "already; evaluating them on the test split a second time would not be a confirmation. "
+        f"Leave out --epochs to continue, or start a new search with --epochs {epochs}."
     )
 
 

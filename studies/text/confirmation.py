@@ -193,7 +193,7 @@ def _power(confirmation: Confirmation) -> str:
     if needed is None:
         return sentence
     size = form.gain(abs(needed["difference"]), signed=False, decimals=2)
-    if float(size) == 0:
+    if not size.strip("0."):  # It may have an exponent, which Python does not read.
         return sentence
     size = form.with_unit(size)
     if confirmation.splits > 1:

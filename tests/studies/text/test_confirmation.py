@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from attentune.benchmarks.claims import SPACE, TEXTBOOK
 from attentune.studies.analysis.confirmation import confirmation_json, needed_for_a_claim
 from attentune.studies.analysis.paired_comparisons import Difference
-from attentune.studies.objectives import ACCURACY
+from attentune.studies.objectives import ACCURACY, objective
 from attentune.studies.text.confirmation import (
     conclusion,
     gain_text,
@@ -94,6 +95,15 @@ def test_a_difference_is_as_precise_as_it_was_measured() -> None:
         "−7.1 to +1.1",
     )
     assert gain_text(rough, ACCURACY, signed=False, error=False) == "4.1"
+
+
+@pytest.mark.parametrize("gain", [1e-6, 2e-3])
+def test_a_difference_in_a_users_own_metric_may_be_tiny(gain: float) -> None:
+    search = searched({BARE: 0.60, SPACE[0]: 0.66})
+    scores = {BARE: spread(0.5, gain), SPACE[0]: spread(0.5 + gain, gain)}
+    confirmation = example_confirmation(search, scores)
+    sentence = conclusion(replace(confirmation, metric=objective("error:min:mm")))
+    assert re.search(r"(one of|alone would detect) \S*[1-9]\S* mm", sentence)
 
 
 def test_more_seeds_or_more_images_are_both_counted() -> None:
