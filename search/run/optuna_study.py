@@ -12,20 +12,19 @@ Optuna is told, and `Proposer.recover` tells Optuna again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from ...errors import StudyError
 from ...spaces.attentions.entry import Value
 from ...studies.database.store import Store
 from ...studies.objectives import objective
 from ...studies.records import StudyRecord
+from .optuna_rows import OptunaRows, TrialEnd
 from .optuna_tables import (
     MARK,
     OptunaTables,
@@ -98,7 +97,7 @@ class OptunaStudy:
         _set_constraints(trial, constraints)
         if self._stored:
             # This object keeps the trial's present state: Optuna replaces it at every change.
-            self._stored.queue(_StoredStudy.add, self.trials[trial.number])
+            self._stored.add(self.trials[trial.number])
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
         """Add constraints to a saved trial as they become known."""
@@ -106,7 +105,7 @@ class OptunaStudy:
         _set_constraints(optuna.Trial(self._memory, self._trial_ids(number)), constraints)
         added = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
         if self._stored:
-            self._stored.queue(_StoredStudy.set_attributes, number, added)
+            self._stored.set_attributes(number, added)
 
     def tell(
         self, number: int, values: Sequence[float] | None = None, state: TrialState | None = None
@@ -125,7 +124,7 @@ class OptunaStudy:
             trial = self._memory.tell(number, values, state=state)
             state, values = trial.state, trial.values
         if self._stored:
-            self._stored.queue(_StoredStudy.end, number, state, values)
+            self._stored.end(TrialEnd(number, state, values))
 
     def write(self) -> None:
         """Write to the database, in order, what was queued since the last call."""
@@ -139,16 +138,17 @@ class _StoredStudy:
     def __init__(self, store: Store, record: StudyRecord, objectives: Sequence[str]) -> None:
         self._store, self._record, self._objectives = store, record, objectives
         self._tables = OptunaTables(store)
-        self._trial_ids: dict[int, int] = {}
-        self._queue: list[Callable[[RDBStorage], None]] = []
-        self._id = -1
+        self._rows: OptunaRows | None = None
+        self._added: list[FrozenTrial] = []
+        self._attributes: list[tuple[int, Mapping[str, Any]]] = []
+        self._ended: list[TrialEnd] = []
 
     def open(self) -> list[FrozenTrial]:
         """Create the study if it is missing; return its trials."""
         return self._store.retry(self._open)
 
     def _open(self) -> list[FrozenTrial]:
-        with self._tables.begin("commit") as storage:
+        with self._store.begin("commit") as connection, self._tables.begin("commit") as storage:
             study = find_study(storage, self._record.name)
             if study is None:
                 create_study(storage, self._record, self._objectives)
@@ -160,61 +160,37 @@ class _StoredStudy:
                 )
             elif MARK not in study.user_attrs:
                 mark_study(study, self._record)
-            self._id = storage.get_study_id_from_name(self._record.name)
-            return storage.get_all_trials(self._id)
+            study_id = storage.get_study_id_from_name(self._record.name)
+            trials = storage.get_all_trials(study_id)
+            self._rows = OptunaRows(connection, study_id, self._record.name, trials)
+            return trials
 
-    def queue(self, operation: Callable[..., None], *arguments: Any) -> None:
-        """Call a method of this class at the next `write`."""
-        self._queue.append(lambda storage: operation(self, storage, *arguments))
+    def add(self, trial: FrozenTrial) -> None:
+        """Queue a new trial."""
+        self._added.append(trial)
+
+    def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
+        """Queue system attributes of a trial, which it does not have yet."""
+        self._attributes.append((number, attributes))
+
+    def end(self, end: TrialEnd) -> None:
+        """Queue how a trial ended."""
+        self._ended.append(end)
 
     def write(self) -> None:
-        """Do all queued operations in one transaction; if it fails, all stay in the queue."""
-        if self._queue:
+        """Write all that is queued in one transaction; if it fails, all stays in the queue."""
+        if self._added or self._attributes or self._ended:
             self._store.retry(self._write)
-            self._queue.clear()
 
     def _write(self) -> None:
-        self._trial_ids.clear()  # Those of a transaction that was undone are worth nothing.
-        with self._tables.begin("write") as storage:
-            for operation in self._queue:
-                operation(storage)
-
-    def add(self, storage: RDBStorage, trial: FrozenTrial) -> None:
-        """Add a new trial.
-
-        Raises:
-            StudyError: somebody else has added trials to the study, so that the numbers differ.
-        """
-        trial_id = storage.create_new_trial(self._id, template_trial=trial)
-        if storage.get_trial_number_from_id(trial_id) != trial.number:
-            raise StudyError(
-                f"another program has added trials to the Optuna study {self._record.name!r} while "
-                "it ran; attentune stops, because the numbers of trials no longer agree."
-            )
-        self._trial_ids[trial.number] = trial_id
-
-    def set_attributes(
-        self, storage: RDBStorage, number: int, attributes: Mapping[str, Any]
-    ) -> None:
-        """Add system attributes to a trial."""
-        for key, value in attributes.items():
-            storage.set_trial_system_attr(self._trial_id(storage, number), key, value)
-
-    def end(
-        self,
-        storage: RDBStorage,
-        number: int,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Record how a trial ended."""
-        storage.set_trial_state_values(self._trial_id(storage, number), state, values)
-
-    def _trial_id(self, storage: RDBStorage, number: int) -> int:
-        if number not in self._trial_ids:
-            trial_id = storage.get_trial_id_from_study_id_trial_number(self._id, number)
-            self._trial_ids[number] = trial_id
-        return self._trial_ids[number]
+        assert self._rows is not None  # `open` was called.
+        with self._tables.explained_errors(), self._store.begin("write") as connection:
+            new = self._rows.add(connection, self._added)
+            self._rows.add_system_attributes(connection, self._attributes, new)
+            self._rows.end(connection, self._ended, new)
+        self._rows.remember(new)
+        for queue in (self._added, self._attributes, self._ended):
+            queue.clear()
 
 
 def _for_samplers(trial: FrozenTrial) -> FrozenTrial:

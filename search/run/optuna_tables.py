@@ -61,15 +61,22 @@ class OptunaTables:
                 bind=connection, join_transaction_mode="create_savepoint"
             )
             try:
-                yield self._storage
+                with self.explained_errors():
+                    yield self._storage
             except optuna.exceptions.StorageInternalError as error:
                 raise error.__cause__ or error from None
-            except AttentuneError:
-                raise
-            except _DAMAGED as error:
-                raise _damaged_tables(self._store, error) from error
             finally:
                 self._storage.remove_session()
+
+    @contextlib.contextmanager
+    def explained_errors(self) -> Iterator[None]:
+        """Raise a StoreError for values in the tables that Optuna did not write."""
+        try:
+            yield
+        except AttentuneError:
+            raise
+        except _DAMAGED as error:
+            raise _damaged_tables(self._store, error) from error
 
 
 def _damaged_tables(store: Store, error: Exception) -> StoreError:

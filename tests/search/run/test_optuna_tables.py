@@ -11,6 +11,7 @@ import optuna
 import pytest
 from attentune.errors import StoreError, StudyError
 from attentune.search.run import optuna_tables, session
+from attentune.search.run.optuna_rows import OptunaRows
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.optuna_tables import MARK, OptunaTables, check_name_is_free
 from attentune.search.run.session import create_study, delete_study
@@ -185,7 +186,7 @@ def test_what_is_queued_is_written_together_or_stays_in_the_queue(bench, monkeyp
         study.save(study.ask(), {})
     study.tell(0, [0.5, 10.0])
     with monkeypatch.context() as patch:
-        patch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", kill)
+        patch.setattr(OptunaRows, "end", kill)
         with pytest.raises(Killed):
             study.write()
     assert contents(bench.store)[3] == []
