@@ -42,6 +42,7 @@ from .alternative_trials import ExtraTrials, NoExtraTrials
 from .callback import Callback, RunningTrial, RunOutcome
 from .failure_limits import FailureCounter, as_machine_error
 from .lost_workers import LostWorkers
+from .report_recorder import ReportRecorder
 from .study_files import StudyFiles
 from .study_jobs import StudyJobs, propose_resumed
 from .study_lease import StudyLease
@@ -87,6 +88,7 @@ class Coordinator:
         self.extra_trials = extra_trials or NoExtraTrials()
         self._lost_workers = LostWorkers()
         self._jobs = StudyJobs(run, self._lost_workers)
+        self._reports = ReportRecorder(run.store, run.record, self._jobs)
         self.done = len(self.earlier) - len(self.waiting)
         self.waiting += self.extra_trials.recover()
         self.ended_extra_trials = 0
@@ -156,7 +158,10 @@ class Coordinator:
                 self.trial_source.write_pending()
             if not self.running and not self._waits_for_workers():
                 return
-            for event in self.pool.events(timeout=0.5):
+            events = self.pool.events(timeout=0.5)
+            with self._stopping_on_error():
+                self._reports.record_together(events, self.running)
+            for event in events:
                 self._handle_or_leave(event)
             self._end_overdue_trials()
             with self._stopping_on_error():
@@ -270,7 +275,7 @@ class Coordinator:
         )
         match event:
             case Started():
-                self.store.trials.set_worker(study, number, event.worker)
+                self._reports.record(event, trial)
                 if event.unusable is not None:
                     logger.warning(
                         "Trial %d begins anew or from its checkpoint, because a file of its "
@@ -281,7 +286,7 @@ class Coordinator:
             case Measured():
                 self._handle_costs(trial, event)
             case EpochDone():
-                self._handle_epoch(trial, event.report)
+                self._handle_epoch(trial, event)
             case Finished():
                 costs = self._jobs.share_latency(trial.architecture, trial.role, event.result.costs)
                 self.store.trials.finish(study, number, replace(event.result, costs=costs))
@@ -302,9 +307,8 @@ class Coordinator:
                 self._handle_lost_worker(trial, event)
 
     def _handle_costs(self, trial: RunningTrial, event: Measured) -> None:
-        """Record the costs of a trial; a latency is that of the architecture's first trial."""
-        trial.costs = self._jobs.share_latency(trial.architecture, trial.role, event.costs)
-        self.store.trials.set_costs(self.record, trial.number, trial.costs)
+        """Record the costs of a trial."""
+        self._reports.record(event, trial)
         if event.disturbance is not None and not self._busy_announced:
             self._busy_announced = True
             logger.warning(
@@ -314,10 +318,11 @@ class Coordinator:
                 event.disturbance,
             )
 
-    def _handle_epoch(self, trial: RunningTrial, report: EpochReport) -> None:
+    def _handle_epoch(self, trial: RunningTrial, event: EpochDone) -> None:
         """Record an epoch, then let the worker continue, so that no later one is recorded first."""
+        report = event.report
         self._awaiting_decision.add(trial.number)
-        is_new = self.store.epochs.record(self.record, trial.number, report)
+        is_new = self._reports.record(event, trial)
         self.lease.device_seconds += report.seconds if is_new else 0.0
         if trial.counts:
             self.trial_source.on_epoch(trial.number, report)

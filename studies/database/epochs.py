@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, select, tuple_, update
 
 from ...runners.results import EpochReport
 from ..records import EpochRecord
@@ -18,7 +18,7 @@ from .trial_queries import (
     check_present,
     epoch_columns,
     in_study_by_row_id,
-    running_trial_id,
+    running_trial_ids,
     with_role,
 )
 
@@ -32,6 +32,13 @@ _COLUMNS = (
     EpochRow.lr,
     EpochRow.seconds,
     EpochRow.metric_score,
+)
+
+_TRIALS = cast(Table, TrialRow.__table__)
+_ADVANCE = (
+    update(_TRIALS)
+    .where(_TRIALS.c.id == bindparam("trial"), _TRIALS.c.epochs < bindparam("epoch"))
+    .values(epochs=bindparam("epoch"))
 )
 
 
@@ -53,15 +60,37 @@ class EpochRepository:
             number: of the trial.
             report: what the epoch showed.
         """
+        return bool(self.record_all(study, [(number, report)]))
+
+    def record_all(
+        self, study: Study, reports: Sequence[tuple[int, EpochReport]]
+    ) -> set[tuple[int, int]]:
+        """Record epochs of running trials in one transaction; as `record`.
+
+        Args:
+            study: by record or name.
+            reports: the number of the trial and what the epoch showed, for each.
+
+        Returns:
+            Those that are new: the number of the trial, and the epoch.
+
+        Raises:
+            StudyError: one of the trials is not running.
+        """
         study_record = self._studies.record_of(study)
         with self._database.begin("write") as connection:
-            trial_id = running_trial_id(connection, study_record, number)
-            earlier = (EpochRow.trial_id == trial_id, EpochRow.epoch == report.epoch)
-            is_new = not connection.execute(delete(EpochRow).where(*earlier)).rowcount
-            connection.execute(insert(EpochRow).values(trial_id=trial_id, **asdict(report)))
-            behind = (TrialRow.id == trial_id, TrialRow.epochs < report.epoch)
-            connection.execute(update(TrialRow).where(*behind).values(epochs=report.epoch))
-        return is_new
+            numbers = [number for number, _ in reports]
+            ids = running_trial_ids(connection, study_record, numbers)
+            rows = {(ids[number], report.epoch): report for number, report in reports}
+            key = tuple_(EpochRow.trial_id, EpochRow.epoch)
+            is_earlier = key.in_(list(rows))
+            earlier = set(map(tuple, connection.execute(select(*key.clauses).where(is_earlier))))
+            if earlier:
+                connection.execute(delete(EpochRow).where(is_earlier))
+            values = [{"trial_id": i, **asdict(report)} for (i, _), report in rows.items()]
+            connection.execute(insert(EpochRow), values)
+            connection.execute(_ADVANCE, [{"trial": i, "epoch": epoch} for i, epoch in rows])
+        return {(n, r.epoch) for n, r in reports if (ids[n], r.epoch) not in earlier}
 
     def read(
         self,
