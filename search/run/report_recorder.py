@@ -75,17 +75,19 @@ class ReportRecorder:
         self, reports: Sequence[Report], trials: Mapping[int, RunningTrial]
     ) -> set[tuple[int, int]]:
         """Write reports in one transaction; return the epochs that are new, by trial and epoch."""
-        epochs = [
-            (report.number, report.report) for report in reports if isinstance(report, EpochDone)
-        ]
-        with self._store.begin("write"):
-            for report in reports:
-                if isinstance(report, Started):
-                    self._store.trials.set_worker(self._record, report.number, report.worker)
-                elif isinstance(report, Measured):
-                    costs = self._share_latency(trials[report.number], report.costs)
-                    self._store.trials.set_costs(self._record, report.number, costs)
-            return self._store.epochs.record_all(self._record, epochs) if epochs else set()
+        epochs = [(e.number, e.report) for e in reports if isinstance(e, EpochDone)]
+
+        def write() -> set[tuple[int, int]]:
+            with self._store.begin("write"):
+                for report in reports:
+                    if isinstance(report, Started):
+                        self._store.trials.set_worker(self._record, report.number, report.worker)
+                    elif isinstance(report, Measured):
+                        costs = self._share_latency(trials[report.number], report.costs)
+                        self._store.trials.set_costs(self._record, report.number, costs)
+                return self._store.epochs.record_all(self._record, epochs) if epochs else set()
+
+        return self._store.retry(write)
 
     def _share_latency(self, trial: RunningTrial, costs: Costs) -> Costs:
         """Costs of a trial; their latency is that of the architecture's first trial."""
