@@ -61,3 +61,32 @@ def render_finetune_accuracy(result: Result) -> list[str]:
         "Accuracy on 2,000 test images, mean ± deviation of seeds; differences with their standard "
         "errors. Both train for as many epochs.",
     ]
+
+
+def render_finetune_search(result: Result) -> list[str]:
+    """A row per confirmed architecture: the accuracy that the search saw, and that on the test."""
+    confirmation = result["confirmation"]
+    rows = [
+        [
+            f"`{row['architecture']}`",
+            f"{100 * row['searched_accuracy']:.1f}",
+            format_mean(100 * row["accuracy"], 100 * row["standard_error"]),
+            "–" if row["gain"] is None else _format_gain(row["gain"]),
+        ]
+        for row in confirmation["contenders"]
+    ]
+    head = ["architecture", "in the search, %", "with fresh seeds on the test, %", "gain, points"]
+    return [
+        *format_markdown_table(head, rows),
+        f"{result['counts']['complete']} trials of {result['trials'][0]['epochs']} epochs on 192 "
+        f"training and 48 validation images, then {confirmation['seeds']} seeds of "
+        f"{confirmation['epochs']} epochs, on {confirmation['images']['count']:,} test images; mean "
+        "± standard error, gains with 95 % intervals. The command says:",
+        "",
+        f"> {result['recommendation']['sentence']}",
+        "",
+    ]
+
+
+def _format_gain(gain: Result) -> str:
+    return f"{100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"

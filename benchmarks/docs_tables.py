@@ -19,7 +19,11 @@ from pathlib import Path
 from attentune.benchmarks.docs_chaos_table import render_chaos
 from attentune.benchmarks.docs_claims_table import render_claims
 from attentune.benchmarks.docs_demo_table import render_demo
-from attentune.benchmarks.docs_finetune_table import render_finetune, render_finetune_accuracy
+from attentune.benchmarks.docs_finetune_table import (
+    render_finetune,
+    render_finetune_accuracy,
+    render_finetune_search,
+)
 from attentune.benchmarks.docs_gpu_tables import (
     render_bf16,
     render_epochs,
@@ -221,6 +225,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "loop": render_loop,
     "finetune": render_finetune,
     "finetune_accuracy": render_finetune_accuracy,
+    "finetune_search": render_finetune_search,
     "yolo_study": render_yolo_study,
     "trials": render_trials,
     "overhead": render_overhead,

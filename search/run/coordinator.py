@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from ...errors import AttentuneError, MachineError, MissingStorageError, StudyError
 from ...runners.events import (
@@ -48,6 +49,10 @@ from .study_jobs import StudyJobs, propose_resumed
 from .study_lease import StudyLease
 from .study_run import StudyRun
 from .trial_timeout import why_overdue
+
+MAX_SECONDS_UNWRITTEN = 1.0
+"""Workers that are idle at the same time are given trials that are recorded together, unless it
+takes longer than this to propose them."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +104,7 @@ class Coordinator:
         self.stopping = False
         self._error: Exception | None = None
         self._awaiting_decision: set[int] = set()
+        self._unwritten: list[RunningTrial] = []
 
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
@@ -155,7 +161,7 @@ class Coordinator:
         while True:
             with self._stopping_on_error():
                 self._start_trials()
-                self.trial_source.write_pending()
+            self._write_starts()
             if not self.running and not self._waits_for_workers():
                 return
             events = self.pool.events(timeout=0.5)
@@ -220,18 +226,35 @@ class Coordinator:
                 logger.exception("%s raised %r; the study continues", name, error)
 
     def _start_trials(self) -> None:
-        """Give every idle worker a trial, unfinished ones first."""
+        """Give every idle worker a trial, unfinished ones first. `_write_starts` must follow."""
         while self.pool.idle and not self.stopping and self.seconds_left:
-            if self.waiting:
-                self._start(propose_resumed(self.waiting.pop(0)))
-                continue
-            all_started = self._all_started() or self._has_converged()
-            if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
-                self._start(extra)
-            elif all_started:
+            if (proposal := self._next_proposal()) is None:
                 return
-            else:
-                self._start(self.trial_source.next_trial())
+            self._start(proposal)
+            if self._seconds_unwritten() > MAX_SECONDS_UNWRITTEN:
+                self._write_starts()
+
+    def _next_proposal(self) -> Proposal | None:
+        """The trial that an idle worker trains next; None if there is nothing left to start."""
+        if self.waiting:
+            return propose_resumed(self.waiting.pop(0))
+        all_started = self._all_started() or self._has_converged()
+        if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
+            return extra
+        return None if all_started else self.trial_source.next_trial()
+
+    def _seconds_unwritten(self) -> float:
+        """Since when a trial has started that is not recorded."""
+        return time.monotonic() - self._unwritten[0].started if self._unwritten else 0.0
+
+    def _write_starts(self) -> None:
+        """Record the trials that workers were given, and tell the callbacks."""
+        started, self._unwritten = self._unwritten, []
+        with self._stopping_on_error():
+            self.trial_source.write_pending()
+            self.extra_trials.write_pending()
+        for trial in started:
+            self._notify(partial(_tell_start, trial))
 
     def _has_converged(self) -> bool:
         """Whether the plan ends with convergence, and little is expected of further trials."""
@@ -259,10 +282,7 @@ class Coordinator:
             del self.running[proposal.number]
             raise
         self.watch.start(proposal.number)
-        with self._stopping_on_error():
-            self.trial_source.write_pending()
-            self.extra_trials.write_pending()
-        self._notify(lambda callback: callback.on_trial_start(trial))
+        self._unwritten.append(trial)
 
     def _handle(self, event: Event) -> None:
         """Record one event of a running trial, then tell the callbacks."""
@@ -411,3 +431,7 @@ class Coordinator:
         """Leave a trial as one to resume; with a reason if that happens in this run."""
         del self.running[trial.number]
         self._notify(lambda callback: callback.on_trial_interrupted(trial, reason))
+
+
+def _tell_start(trial: RunningTrial, callback: Callback) -> None:
+    callback.on_trial_start(trial)

@@ -24,6 +24,7 @@ class ProposalHistory:
 
     def __init__(self, site_map: SiteMap) -> None:
         self.seeds: dict[str, set[int]] = defaultdict(set)
+        self._seeds: Counter[int] = Counter()
         self.rejected: dict[str, str] = {}
         self.failures = FailureHistory(site_map)
         self._failures: Counter[tuple[str, int]] = Counter()
@@ -32,7 +33,9 @@ class ProposalHistory:
 
     def record_start(self, key: str, seed: int) -> None:
         """A trial of this architecture begins with this seed."""
-        self.seeds[key].add(seed)
+        if seed not in self.seeds[key]:
+            self.seeds[key].add(seed)
+            self._seeds[seed] += 1
         self._failed_last.discard((key, seed))
 
     def record_rejection(self, key: str, seed: int, reason: str) -> None:
@@ -44,7 +47,14 @@ class ProposalHistory:
             reason: why, as a sentence.
         """
         self.rejected[key] = reason
-        self.seeds[key].discard(seed)
+        if seed in self.seeds[key]:
+            self.seeds[key].discard(seed)
+            self._seeds[seed] -= 1
+
+    @property
+    def used_seeds(self) -> list[int]:
+        """The seeds with which any architecture has run, in ascending order."""
+        return sorted(seed for seed, count in self._seeds.items() if count)
 
     def record_state(self, trial: TrialRecord) -> None:
         """Record the state of a trial; a running one changes nothing."""

@@ -150,7 +150,7 @@ class Proposer:
             key = architecture.key
             if key not in self.history.rejected and self.history.lacks(key, self.config.seed):
                 yield architecture, self.config.seed
-        for seed in sorted({seed for seeds in self.history.seeds.values() for seed in seeds}):
+        for seed in self.history.used_seeds:
             if self.history.lacks(self.bare.key, seed):
                 yield self.bare, seed
 

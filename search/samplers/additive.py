@@ -27,9 +27,13 @@ from ...spaces.attentions.entry import Value
 from ...spaces.search_space.bound_space import BoundSpace
 from ...studies.estimator.features import ArchitectureFeatures
 from ...studies.estimator.history import TrialHistories, TrialHistory
-from ...studies.estimator.hyperparameters import HyperparameterFits
+from ...studies.estimator.hyperparameters import HyperparameterFits, are_same
 from ...studies.estimator.mixed_model import MixedModel
-from ...studies.estimator.modelled_trials import step_of
+from ...studies.estimator.modelled_trials import (
+    MAX_TRIALS_WITH_NEW_MODEL,
+    last_model_count,
+    step_of,
+)
 from ...studies.estimator.threads import one_thread
 from ...studies.objectives import is_cost
 from ...studies.records import TrialRecord
@@ -65,6 +69,24 @@ class Speculation(NamedTuple):
     selection: Selection | None
 
 
+class CandidateModel(NamedTuple):
+    """What the trials of a study say about the candidates.
+
+    Attributes:
+        histories: of the trials.
+        candidates: (n,) of them.
+        posterior: the model of their accuracies.
+        trials: (n,) the number of complete trials of each.
+        costs: (n, k) the costs that are objectives.
+    """
+
+    histories: Sequence[TrialHistory]
+    candidates: Sequence[Candidate]
+    posterior: MixedModel
+    trials: npt.NDArray[np.int_]
+    costs: Array
+
+
 class AdditiveSampler(Sampler):
     """Keeps the history of every trial, and asks `ThompsonSampling` for the next one."""
 
@@ -90,19 +112,32 @@ class AdditiveSampler(Sampler):
     def ask_ahead(self, number: int, ending: Job, score: float) -> None:
         """Compute the selection as if the trial had ended.
 
-        `select` uses it if nothing else has changed by then.
+        `select` uses it if nothing else has changed by then. In a long study the model is kept for
+        several selections, and nothing is gained.
         """
+        if self._is_long:
+            return
         histories = self.histories.ended_histories(ending, score)
         selection = self._select(histories, number)
         self._speculation = Speculation(number, histories, self._tried.exclusions, selection)
 
     def select(self, number: int) -> Selection | None:
         """The selection of `ThompsonSampling.select`; None if every candidate exceeds a limit."""
-        histories, speculation = self.histories.ended_histories(), self._speculation
+        histories, speculation = self._modelled_histories(), self._speculation
         state = (number, histories, self._tried.exclusions)
         if speculation is not None and speculation[:3] == state:
             return speculation.selection
         return self._select(histories, number)
+
+    @property
+    def _is_long(self) -> bool:
+        return self.histories.ended > MAX_TRIALS_WITH_NEW_MODEL
+
+    def _modelled_histories(self) -> list[TrialHistory]:
+        """The histories that the next selection follows from."""
+        if not self._is_long:
+            return self.histories.ended_histories()
+        return self.histories.first_ended_histories(last_model_count(self.histories.ended))
 
     def _select(self, histories: Sequence[TrialHistory], number: int) -> Selection | None:
         with one_thread():
@@ -111,7 +146,7 @@ class AdditiveSampler(Sampler):
     def prepare(self) -> None:
         """Fit the model's variances if the study has grown enough, and prepare the candidates."""
         with one_thread():
-            self.thompson.prepare(self.histories.ended_histories(), self.seed)
+            self.thompson.prepare(self._modelled_histories(), self.seed)
 
 
 class ThompsonSampling:
@@ -140,6 +175,7 @@ class ThompsonSampling:
         self.cost_keys = [key for key in keys if is_cost(key)]
         self.features = ArchitectureFeatures.of_backbone(space.site_map)
         self.fits = HyperparameterFits(self.features)
+        self._model: CandidateModel | None = None
         self._all_candidates: list[Candidate] | None = None
         self._pools: dict[int, list[Candidate]] = {}
         self._selection_of = lru_cache(maxsize=10_000)(space.selection_of)
@@ -171,17 +207,33 @@ class ThompsonSampling:
         ]
         if not candidates or not histories:
             return candidates[rng.integers(len(candidates))].selection if candidates else None
-        architectures = [candidate.architecture for candidate in candidates]
-        model = MixedModel(
-            self.features, histories, architectures, self.fits.fit(histories, len(histories) - 1)
-        )
-        costs = np.array([self._cost_values(candidate.costs) for candidate in candidates])
-        accuracy = model.draw_sample(rng)
+        model = self._model_of(histories, candidates)
+        accuracy = model.posterior.draw_sample(rng)
         if number % 2 and self.cost_keys:
-            return candidates[best_trade_off(accuracy, costs, rng)].selection
-        complete = Counter(history.architecture for history in histories if history.end is not None)
-        trials = np.array([complete[architecture] for architecture in architectures])
-        return candidates[most_accurate(accuracy, trials, rng)].selection
+            return candidates[best_trade_off(accuracy, model.costs, rng)].selection
+        return candidates[most_accurate(accuracy, model.trials, rng)].selection
+
+    def _model_of(
+        self, histories: Sequence[TrialHistory], candidates: Sequence[Candidate]
+    ) -> CandidateModel:
+        """What is known of the candidates; kept until trials or candidates change."""
+        model = self._model
+        if (
+            model is None
+            or not are_same(histories, model.histories)
+            or not are_same(candidates, model.candidates)
+        ):
+            architectures = [candidate.architecture for candidate in candidates]
+            fit = self.fits.fit(histories, len(histories) - 1)
+            complete = Counter(h.architecture for h in histories if h.end is not None)
+            model = self._model = CandidateModel(
+                histories,
+                candidates,
+                MixedModel(self.features, histories, architectures, fit),
+                np.array([complete[architecture] for architecture in architectures]),
+                np.array([self._cost_values(candidate.costs) for candidate in candidates]),
+            )
+        return model
 
     def prepare(self, histories: Sequence[TrialHistory], seed: int) -> None:
         """Compute what the next selections will need.

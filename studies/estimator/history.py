@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from ...runners.results import EpochReport, Job
 from ...spaces.architecture import Architecture
@@ -39,12 +41,15 @@ class TrialHistories:
             pruning: of the study.
         """
         self.observed_epochs, self.signal = observed_epochs(epochs, pruning), pruning.signal
-        self._ended: dict[int, TrialRecord] = {}
+        self._ended: dict[int, TrialHistory] = {}
+        """By number, in the order in which the trials ended."""
+        self._numbers: list[int] = []
+        self._first_ended: list[TrialHistory] = []
         self._signals: defaultdict[int, dict[int, float]] = defaultdict(dict)
 
     def replay(self, trials: Iterable[TrialRecord], epochs: Iterable[EpochRecord]) -> None:
-        """Add what was recorded before this process started."""
-        for trial in trials:
+        """Add what was recorded before this process started, in the order in which trials ended."""
+        for trial in sorted(trials, key=_when_ended):
             self.on_trial_end(trial)
         for epoch in epochs:
             self.on_epoch(epoch.number, epoch.report)
@@ -56,12 +61,17 @@ class TrialHistories:
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Add a trial that has ended; a running or failed one is ignored."""
-        if trial.state in ("complete", "pruned"):
-            self._ended[trial.number] = trial
+        if trial.state not in ("complete", "pruned"):
+            return
+        if trial.number not in self._ended:
+            insort(self._numbers, trial.number)
+        end = trial.score if trial.state == "complete" else None
+        signals = self._signals[trial.number]
+        self._ended[trial.number] = TrialHistory(trial.parsed, trial.seed, end, signals)
 
     def is_complete(self, number: int) -> bool:
         """Whether a trial is complete."""
-        return number in self._ended and self._ended[number].state == "complete"
+        return number in self._ended and self._ended[number].end is not None
 
     @property
     def ended(self) -> int:
@@ -77,20 +87,25 @@ class TrialHistories:
             ending: a trial that is about to end, to be included as if it had.
             score: the final one of that trial; see `EpochReport.score`.
         """
-        histories = {
-            number: TrialHistory(
-                trial.parsed,
-                trial.seed,
-                trial.score if trial.state == "complete" else None,
-                self._signals[number],
-            )
-            for number, trial in self._ended.items()
-        }
+        histories = [self._ended[number] for number in self._numbers]
         if ending:
-            histories[ending.number] = TrialHistory(
-                ending.architecture, ending.seed, score, self._signals[ending.number]
-            )
-        return [histories[number] for number in sorted(histories)]
+            signals = self._signals[ending.number]
+            history = TrialHistory(ending.architecture, ending.seed, score, signals)
+            histories.insert(bisect_left(self._numbers, ending.number), history)
+        return histories
+
+    def first_ended_histories(self, count: int) -> list[TrialHistory]:
+        """The histories of the first trials that ended, by number; the same list at each call.
+
+        Trials that end later do not change it, although some of them have lower numbers.
+
+        Args:
+            count: how many trials.
+        """
+        if len(self._first_ended) != count:
+            numbers = sorted(islice(self._ended, count))
+            self._first_ended = [self._ended[number] for number in numbers]
+        return self._first_ended
 
     def unfinished_history(
         self, number: int, architecture: Architecture, seed: int
@@ -105,3 +120,8 @@ class TrialHistories:
         if number in self._ended:
             return None
         return TrialHistory(architecture, seed, None, self._signals[number])
+
+
+def _when_ended(trial: TrialRecord) -> tuple[bool, float, int]:
+    ended = trial.finished_at
+    return ended is None, ended.timestamp() if ended else 0.0, trial.number

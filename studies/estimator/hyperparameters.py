@@ -73,9 +73,9 @@ class CurrentFit:
         return self._hyperparameters
 
 
-def are_same(first: Sequence[TrialHistory], second: Sequence[TrialHistory]) -> bool:
+def are_same(first: Sequence[object], second: Sequence[object]) -> bool:
     """Whether two sequences hold the same objects."""
-    return len(first) == len(second) and all(map(operator.is_, first, second))
+    return first is second or (len(first) == len(second) and all(map(operator.is_, first, second)))
 
 
 def _subset(histories: Sequence[TrialHistory]) -> list[TrialHistory]:

@@ -146,6 +146,11 @@ class MixedModel:
         )
 
     @cached_property
+    def _modelled_variance(self) -> Array:
+        """(n,) of the posterior without the further trials."""
+        return self._modelled_posterior().variance
+
+    @cached_property
     def _own_trials(self) -> OwnTrials | None:
         """What the further trials say of each predicted architecture; None without such trials."""
         if self._further is None:
@@ -191,7 +196,7 @@ class MixedModel:
         explained = loadings @ self._covariance.solve(loadings.T)
         covariance: Array = self.observed.scale**2 * (prior - (explained + explained.T) / 2)
         if self._own_trials is not None:
-            variance = self._modelled_posterior().variance
+            variance = self._modelled_variance
             remaining = 1 - self._own_trials.weights(variance)[chosen]
             covariance *= np.outer(remaining, remaining)
             np.fill_diagonal(covariance, variance[chosen] * remaining)
@@ -232,7 +237,7 @@ class MixedModel:
         drawn = worth[self.count :] + level + self._regress(observed.y[:, None] - values)
         accuracies = self._to_accuracy(drawn)
         if self._own_trials is not None:
-            variance = self._modelled_posterior().variance
+            variance = self._modelled_variance
             accuracies = self._own_trials.update_draws(accuracies, variance, normal)
         return accuracies.T
 
