@@ -80,8 +80,8 @@ def render_finetune_search(result: Result) -> list[str]:
         *format_markdown_table(head, rows),
         f"{result['counts']['complete']} trials of {result['trials'][0]['epochs']} epochs on 192 "
         f"training and 48 validation images, then {confirmation['seeds']} seeds of "
-        f"{confirmation['epochs']} epochs, on {confirmation['images']['count']:,} test images; mean "
-        "± standard error, gains with 95 % intervals. The command says:",
+        f"{confirmation['epochs']} epochs, on {confirmation['images']['count']:,} test images; "
+        "mean ± standard error, gains with 95 % intervals. The command says:",
         "",
         f"> {result['recommendation']['sentence']}",
         "",

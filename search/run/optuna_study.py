@@ -17,14 +17,24 @@ from functools import partial
 from typing import Any
 
 import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+)
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ...spaces.attentions.entry import Value
+from ...studies.database.optuna_rows import (
+    OptunaEnd,
+    OptunaParameter,
+    OptunaRows,
+    OptunaTrial,
+)
 from ...studies.database.store import Store
 from ...studies.objectives import objective
 from ...studies.records import StudyRecord
-from .optuna_rows import OptunaRows, TrialEnd
 from .optuna_tables import (
     MARK,
     OptunaTables,
@@ -124,7 +134,7 @@ class OptunaStudy:
             trial = self._memory.tell(number, values, state=state)
             state, values = trial.state, trial.values
         if self._stored:
-            self._stored.end(TrialEnd(number, state, values))
+            self._stored.end(OptunaEnd(number, state.name, values))
 
     def write(self) -> None:
         """Write to the database, in order, what was queued since the last call."""
@@ -139,9 +149,10 @@ class _StoredStudy:
         self._store, self._record, self._objectives = store, record, objectives
         self._tables = OptunaTables(store)
         self._rows: OptunaRows | None = None
-        self._added: list[FrozenTrial] = []
+        self._added: list[OptunaTrial] = []
+        self._distributions: dict[str, BaseDistribution] = {}
         self._attributes: list[tuple[int, Mapping[str, Any]]] = []
-        self._ended: list[TrialEnd] = []
+        self._ended: list[OptunaEnd] = []
 
     def open(self) -> list[FrozenTrial]:
         """Create the study if it is missing; return its trials."""
@@ -162,18 +173,41 @@ class _StoredStudy:
                 mark_study(study, self._record)
             study_id = storage.get_study_id_from_name(self._record.name)
             trials = storage.get_all_trials(study_id)
-            self._rows = OptunaRows(connection, study_id, self._record.name, trials)
+            for trial in trials:
+                self._distributions |= trial.distributions
+            self._rows = OptunaRows(connection, study_id, self._record.name)
             return trials
 
     def add(self, trial: FrozenTrial) -> None:
-        """Queue a new trial."""
-        self._added.append(trial)
+        """Queue a new trial.
+
+        Raises:
+            ValueError: a parameter has other choices than in earlier trials.
+        """
+        self._added.append(
+            OptunaTrial(
+                trial.number,
+                trial.datetime_start,
+                {name: self._parameter(trial, name) for name in trial.params},
+                trial.user_attrs,
+                trial.system_attrs,
+            )
+        )
+
+    def _parameter(self, trial: FrozenTrial, name: str) -> OptunaParameter:
+        distribution = trial.distributions[name]
+        known = self._distributions.setdefault(name, distribution)
+        if known != distribution:
+            check_distribution_compatibility(known, distribution)
+        return OptunaParameter(
+            distribution.to_internal_repr(trial.params[name]), distribution_to_json(distribution)
+        )
 
     def set_attributes(self, number: int, attributes: Mapping[str, Any]) -> None:
         """Queue system attributes of a trial, which it does not have yet."""
         self._attributes.append((number, attributes))
 
-    def end(self, end: TrialEnd) -> None:
+    def end(self, end: OptunaEnd) -> None:
         """Queue how a trial ended."""
         self._ended.append(end)
 

@@ -114,7 +114,16 @@ def running_trial_id(connection: Connection, study: StudyRecord, number: int) ->
 def running_trial_ids(
     connection: Connection, study: StudyRecord, numbers: Sequence[int]
 ) -> dict[int, int]:
-    """The row ids of running trials by number; as `running_trial_id`."""
+    """The row ids of running trials by number.
+
+    Args:
+        connection: inside a transaction.
+        study: the trials' study.
+        numbers: of the trials in the study.
+
+    Raises:
+        StudyError: one of the trials is not running.
+    """
     query = select(TrialRow.number, TrialRow.id, TrialRow.state).where(
         TrialRow.study_id == study.id, TrialRow.number.in_(numbers)
     )

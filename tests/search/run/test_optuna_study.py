@@ -86,6 +86,17 @@ def test_a_complete_trial_without_parameters_counts_as_failed_for_samplers_only(
         assert samplers_view.trials[0].state == TrialState.FAIL
 
 
+def test_other_choices_of_a_parameter_are_refused(store, record):
+    study = OptunaStudy(KEYS, store, record)
+    open_trial(study)
+    study.write()
+    resumed = OptunaStudy(KEYS, store, record)
+    trial = resumed.ask(RandomSampler(seed=0))
+    trial.suggest_categorical("attention", ["se", "ca"])
+    with pytest.raises(ValueError, match="CategoricalDistribution does not support dynamic"):
+        resumed.save(trial, {})
+
+
 @pytest.mark.parametrize("module", [optuna_study, optuna_tables])
 def test_no_private_part_of_optuna_is_used(module):
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))

@@ -11,11 +11,11 @@ import optuna
 import pytest
 from attentune.errors import StoreError, StudyError
 from attentune.search.run import optuna_tables, session
-from attentune.search.run.optuna_rows import OptunaRows
 from attentune.search.run.optuna_study import OptunaStudy
 from attentune.search.run.optuna_tables import MARK, OptunaTables, check_name_is_free
 from attentune.search.run.session import create_study, delete_study
 from attentune.search.setup.request import read_request
+from attentune.studies.database.optuna_rows import OptunaRows
 from attentune.studies.database.studies import StudyRepository
 from optuna.trial import TrialState
 

@@ -3,8 +3,8 @@
 Optuna's storage writes each parameter, attribute and value of a trial with statements of its own,
 and counts all earlier trials for each new one: some 40 ms for a trial, in which a search of many
 workers waits. Here the rows of several trials are one statement for each table. They are the rows
-that Optuna writes; `tests/search/run/test_optuna_rows.py` compares them. The tables are read from
-the database, so no private part of Optuna is used.
+that Optuna writes; `tests/studies/database/test_optuna_rows.py` compares them. The tables are read
+from the database, so no private part of Optuna is used.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    check_distribution_compatibility,
-    distribution_to_json,
-)
-from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, MetaData, Table, func, insert, select, update
 
 from ...errors import StudyError
 
+_RUNNING = "RUNNING"
 _TABLES = (
     "studies",
     "trials",
@@ -35,17 +31,49 @@ _TABLES = (
 )
 
 
-class TrialEnd(NamedTuple):
+@dataclass(frozen=True)
+class OptunaParameter:
+    """A parameter of a trial as Optuna stores it.
+
+    Attributes:
+        value: the index of a category, or the number.
+        distribution: what it was drawn from, as JSON.
+    """
+
+    value: float
+    distribution: str
+
+
+@dataclass(frozen=True)
+class OptunaTrial:
+    """A running trial.
+
+    Attributes:
+        number: in its study.
+        started: a local time if it has no time zone.
+        parameters: by name.
+        user_attributes, system_attributes: by key; what JSON can hold.
+    """
+
+    number: int
+    started: datetime | None
+    parameters: Mapping[str, OptunaParameter]
+    user_attributes: Mapping[str, Any]
+    system_attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OptunaEnd:
     """How a trial ended.
 
     Attributes:
-        number: of the trial.
-        state: complete, pruned or failed.
+        number: in its study.
+        state: Optuna's name of it: COMPLETE, PRUNED or FAIL.
         values: of the objectives, for a complete trial.
     """
 
     number: int
-    state: TrialState
+    state: str
     values: Sequence[float] | None
 
 
@@ -56,12 +84,9 @@ class OptunaRows:
         connection: to the database, inside a transaction.
         study_id: of the study, in Optuna's table.
         name: of the study, for messages.
-        trials: of the study, which are stored already.
     """
 
-    def __init__(
-        self, connection: Connection, study_id: int, name: str, trials: Sequence[FrozenTrial]
-    ) -> None:
+    def __init__(self, connection: Connection, study_id: int, name: str) -> None:
         metadata = MetaData()
         metadata.reflect(connection, only=_TABLES)
         self._tables = metadata.tables
@@ -69,11 +94,8 @@ class OptunaRows:
         rows = self._table("trials")
         stored = select(rows.c.number, rows.c.trial_id).where(rows.c.study_id == study_id)
         self._ids: dict[int, int] = dict(map(tuple, connection.execute(stored)))
-        self._distributions: dict[str, BaseDistribution] = {}
-        for trial in trials:
-            self._distributions |= trial.distributions
 
-    def add(self, connection: Connection, trials: Sequence[FrozenTrial]) -> dict[int, int]:
+    def add(self, connection: Connection, trials: Sequence[OptunaTrial]) -> dict[int, int]:
         """Add running trials with their parameters and attributes.
 
         Args:
@@ -85,10 +107,33 @@ class OptunaRows:
 
         Raises:
             StudyError: somebody else has added trials to the study, so that the numbers differ.
-            ValueError: a parameter has other choices than in earlier trials.
         """
         if not trials:
             return {}
+        ids = self._add_trials(connection, trials)
+        of_trials = [(ids[trial.number], trial) for trial in trials]
+        self._insert(
+            connection,
+            "trial_params",
+            [
+                {
+                    "trial_id": trial_id,
+                    "param_name": name,
+                    "param_value": parameter.value,
+                    "distribution_json": parameter.distribution,
+                }
+                for trial_id, trial in of_trials
+                for name, parameter in trial.parameters.items()
+            ],
+        )
+        attributes = [(trial_id, trial.user_attributes) for trial_id, trial in of_trials]
+        self._insert(connection, "trial_user_attributes", _attribute_rows(attributes))
+        attributes = [(trial_id, trial.system_attributes) for trial_id, trial in of_trials]
+        self._insert(connection, "trial_system_attributes", _attribute_rows(attributes))
+        return ids
+
+    def _add_trials(self, connection: Connection, trials: Sequence[OptunaTrial]) -> dict[int, int]:
+        """Add the rows of trials themselves; return their ids by number."""
         rows, last = self._table("trials"), max(self._ids.values(), default=0)
         self._lock(connection)
         in_study = (rows.c.study_id == self._study_id, rows.c.trial_id > last)
@@ -98,35 +143,18 @@ class OptunaRows:
                 f"another program has added trials to the Optuna study {self._name!r} while it "
                 "ran; attentune stops, because the numbers of trials no longer agree."
             )
-        connection.execute(
-            insert(rows),
-            [
-                {
-                    "number": trial.number,
-                    "study_id": self._study_id,
-                    "state": TrialState.RUNNING.name,
-                    "datetime_start": _utc(trial.datetime_start),
-                }
-                for trial in trials
-            ],
-        )
+        values = [
+            {
+                "number": trial.number,
+                "study_id": self._study_id,
+                "state": _RUNNING,
+                "datetime_start": _utc(trial.started),
+            }
+            for trial in trials
+        ]
+        connection.execute(insert(rows), values)
         query = select(rows.c.number, rows.c.trial_id).where(*in_study)
-        ids: dict[int, int] = dict(map(tuple, connection.execute(query)))
-        of_trials = [(ids[trial.number], trial) for trial in trials]
-        self._insert(
-            connection,
-            "trial_params",
-            [
-                {"trial_id": trial_id, **self._parameter(trial, name)}
-                for trial_id, trial in of_trials
-                for name in trial.params
-            ],
-        )
-        attributes = [(trial_id, trial.user_attrs) for trial_id, trial in of_trials]
-        self._insert(connection, "trial_user_attributes", _attribute_rows(attributes))
-        attributes = [(trial_id, trial.system_attrs) for trial_id, trial in of_trials]
-        self._insert(connection, "trial_system_attributes", _attribute_rows(attributes))
-        return ids
+        return dict(map(tuple, connection.execute(query)))
 
     def remember(self, ids: Mapping[int, int]) -> None:
         """Know the rows of trials whose transaction is committed."""
@@ -149,7 +177,9 @@ class OptunaRows:
         rows = _attribute_rows([(ids[number], values) for number, values in attributes])
         self._insert(connection, "trial_system_attributes", rows)
 
-    def end(self, connection: Connection, ends: Sequence[TrialEnd], new: Mapping[int, int]) -> None:
+    def end(
+        self, connection: Connection, ends: Sequence[OptunaEnd], new: Mapping[int, int]
+    ) -> None:
         """Record how running trials ended.
 
         Args:
@@ -161,13 +191,13 @@ class OptunaRows:
             StudyError: another program has ended one of them.
         """
         ids, rows = {**self._ids, **new}, self._table("trials")
-        by_state: defaultdict[TrialState, list[int]] = defaultdict(list)
+        by_state: defaultdict[str, list[int]] = defaultdict(list)
         for end in ends:
             by_state[end.state].append(ids[end.number])
         for state, trial_ids in by_state.items():
-            is_running = (rows.c.trial_id.in_(trial_ids), rows.c.state == TrialState.RUNNING.name)
+            is_running = (rows.c.trial_id.in_(trial_ids), rows.c.state == _RUNNING)
             ended = update(rows).where(*is_running)
-            values = {"state": state.name, "datetime_complete": _utc(datetime.now(UTC))}
+            values = {"state": state, "datetime_complete": _utc(datetime.now(UTC))}
             if connection.execute(ended.values(values)).rowcount != len(trial_ids):
                 raise StudyError(
                     f"another program has ended trials of the Optuna study {self._name!r} while it "
@@ -195,17 +225,6 @@ class OptunaRows:
     def _insert(self, connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:
         if rows:
             connection.execute(insert(self._table(table)), rows)
-
-    def _parameter(self, trial: FrozenTrial, name: str) -> dict[str, Any]:
-        distribution = trial.distributions[name]
-        known = self._distributions.setdefault(name, distribution)
-        if known != distribution:
-            check_distribution_compatibility(known, distribution)
-        return {
-            "param_name": name,
-            "param_value": distribution.to_internal_repr(trial.params[name]),
-            "distribution_json": distribution_to_json(distribution),
-        }
 
 
 def _attribute_rows(attributes: Iterable[tuple[int, Mapping[str, Any]]]) -> list[dict[str, Any]]:
