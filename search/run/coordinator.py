@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 
 from ...errors import AttentuneError, MachineError, MissingStorageError, StudyError
@@ -308,8 +307,7 @@ class Coordinator:
             case EpochDone():
                 self._handle_epoch(trial, event)
             case Finished():
-                costs = self._jobs.share_latency(trial.architecture, trial.role, event.result.costs)
-                self.store.trials.finish(study, number, replace(event.result, costs=costs))
+                self._reports.record(event, trial)
                 self._end(trial)
             case Failed():
                 self.store.trials.fail(study, number, event.failure)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ...errors import AttentuneError
-from ...runners.events import EpochDone, Event, Measured, Started
+from ...runners.events import EpochDone, Event, Finished, Measured, Started
 from ...runners.results import Costs
 from ...studies.database.store import Store
 from ...studies.records import StudyRecord
@@ -20,12 +21,12 @@ from .study_jobs import StudyJobs
 MAX_REPORTS_TOGETHER = 200
 """Reports in one transaction; old versions of SQLite take 999 values in a statement."""
 
-Report = Started | Measured | EpochDone
+Report = Started | Measured | EpochDone | Finished
 logger = logging.getLogger(__name__)
 
 
 class ReportRecorder:
-    """Records the reports of one study's trials: their workers, costs and epochs.
+    """Records the reports of one study's trials: their workers, costs, epochs and results.
 
     Args:
         store: the database.
@@ -77,17 +78,27 @@ class ReportRecorder:
         """Write reports in one transaction; return the epochs that are new, by trial and epoch."""
         epochs = [(e.number, e.report) for e in reports if isinstance(e, EpochDone)]
 
+        ends = any(isinstance(report, Finished) for report in reports)
+
         def write() -> set[tuple[int, int]]:
-            with self._store.begin("write"):
+            with self._store.begin("commit" if ends else "write"):
                 for report in reports:
-                    if isinstance(report, Started):
-                        self._store.trials.set_worker(self._record, report.number, report.worker)
-                    elif isinstance(report, Measured):
-                        costs = self._share_latency(trials[report.number], report.costs)
-                        self._store.trials.set_costs(self._record, report.number, costs)
+                    self._write_facts(report, trials[report.number])
                 return self._store.epochs.record_all(self._record, epochs) if epochs else set()
 
         return self._store.retry(write)
+
+    def _write_facts(self, report: Report, trial: RunningTrial) -> None:
+        """Write what is no epoch."""
+        trials, number = self._store.trials, report.number
+        match report:
+            case Started():
+                trials.set_worker(self._record, number, report.worker)
+            case Measured():
+                trials.set_costs(self._record, number, self._share_latency(trial, report.costs))
+            case Finished():
+                costs = self._share_latency(trial, report.result.costs)
+                trials.finish(self._record, number, replace(report.result, costs=costs))
 
     def _share_latency(self, trial: RunningTrial, costs: Costs) -> Costs:
         """Costs of a trial; their latency is that of the architecture's first trial."""

@@ -21,6 +21,8 @@ MAX_TRIALS_PER_ARCHITECTURE = 10
 """Trials of one architecture among them, in a study that has more than `MAX_TRIALS`."""
 MAX_TRIALS_WITH_NEW_MODEL = 256
 """Up to so many trials, each proposal is made by a model of all trials."""
+PARTS_WITH_ONE_MODEL = 128
+"""In a longer study, the model is made again once the study has grown by one of so many parts."""
 MIN_TRIALS = 6
 """The first step of `step_of`."""
 
@@ -43,17 +45,17 @@ def step_of(trials: int) -> int:
 def last_model_count(trials: int) -> int:
     """The number of trials whose results a proposal takes into account once `trials` have ended.
 
-    All of them up to `MAX_TRIALS_WITH_NEW_MODEL`. In a longer study the model is made again after
-    each 128th part: of ten thousand trials, at most 77 are not known yet, while hundreds that are
-    running are not known either. Thompson sampling needs no more: its draws differ although the
-    model does not (Kandasamy et al., arXiv 1705.09236).
+    All of them up to `MAX_TRIALS_WITH_NEW_MODEL`. A longer study has grown by a small part before
+    the model is made again: of ten thousand trials, at most 77 are not known yet, while hundreds
+    that are running are not known either. Thompson sampling needs no more: its draws differ
+    although the model does not (Kandasamy et al., arXiv 1705.09236).
 
     Args:
         trials: that have ended.
     """
     if trials <= MAX_TRIALS_WITH_NEW_MODEL:
         return trials
-    return trials - trials % (trials // 128)
+    return trials - trials % max(1, trials // PARTS_WITH_ONE_MODEL)
 
 
 def divide_trials(architectures: Ints, keys: Sequence[str], bare: int | None) -> tuple[Ints, Ints]:

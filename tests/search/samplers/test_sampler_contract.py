@@ -6,10 +6,12 @@ import example_records
 import pytest
 from attentune.errors import SpaceError
 from attentune.runners.results import EpochReport
+from attentune.search.samplers import additive
 from attentune.search.samplers.registry import SAMPLER_CLASSES
 from attentune.spaces.architecture import parse
 from attentune.spaces.search_space.space import Space, load_space
 from attentune.studies.config import SAMPLERS
+from attentune.studies.estimator import modelled_trials
 from attentune.studies.records import SEARCH
 
 every_sampler = pytest.mark.parametrize("sampler", SAMPLER_CLASSES)
@@ -36,6 +38,27 @@ def test_a_search_equals_its_first_half_and_a_resume(bench, sampler):
 @every_sampler
 def test_forty_trials_equal_twenty_and_a_resume_of_twenty(bench, sampler):
     check_halves(bench, sampler, trials=40)
+
+
+def test_a_model_that_is_kept_for_several_proposals_changes_nothing_on_a_resume(bench, monkeypatch):
+    models: list[int] = []
+    make = additive.CandidateModel
+
+    def counted(histories, *arguments):
+        models.append(len(histories))
+        return make(histories, *arguments)
+
+    monkeypatch.setattr(additive, "CandidateModel", counted)
+    monkeypatch.setattr(additive, "MAX_TRIALS_WITH_NEW_MODEL", 8)
+    monkeypatch.setattr(modelled_trials, "MAX_TRIALS_WITH_NEW_MODEL", 8)
+    monkeypatch.setattr(modelled_trials, "PARTS_WITH_ONE_MODEL", 4)
+    bench.run("whole", 23, bench.config(sampler="additive", seed=3))
+    counts = [count for count in models if count > 9]
+    assert counts == sorted({*counts} & {10, 12, 15, 16, 20})  # Each once, or for a baseline not.
+    assert len(counts) >= 4
+    bench.run("halves", 14, bench.config(sampler="additive", seed=3))
+    bench.run("halves", 23)
+    assert bench.rows("halves") == bench.rows("whole")
 
 
 def check_halves(bench, sampler: str, trials: int) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
+import example_records
 import numpy as np
 import pytest
 from attentune.spaces.architecture import Architecture
+from attentune.studies.config import Pruning
 from attentune.studies.estimator import modelled_trials
 from attentune.studies.estimator.features import ArchitectureFeatures
+from attentune.studies.estimator.history import TrialHistories
 from attentune.studies.estimator.mixed_model import MixedModel
-from attentune.studies.estimator.modelled_trials import divide_histories, step_of
+from attentune.studies.estimator.modelled_trials import (
+    divide_histories,
+    last_model_count,
+    step_of,
+)
 from attentune.studies.estimator.priors import PRIOR_VARIANCES
 from planted_effects import ended_history, planted_space, true_accuracy
 
@@ -87,3 +96,33 @@ def test_draws_have_the_moments_of_the_posterior(bound, architectures, histories
         covariance = np.array([np.cov(draws[:, 0], draws[:, i])[0, 1] for i in range(30)])
         scale = deviation * deviation[0]
         np.testing.assert_allclose(covariance / scale, posterior.covariance / scale, atol=0.08)
+
+
+def test_the_trials_that_a_proposal_knows_grow_with_the_study_and_lag_by_one_part():
+    counts = [last_model_count(trials) for trials in range(20_000)]
+    assert counts[:257] == list(range(257))
+    assert counts == sorted(counts)
+    assert all(0 <= trials - count <= trials / 128 for trials, count in enumerate(counts))
+    assert len(set(counts[10_000:])) < 128 * 2
+
+
+def test_the_first_trials_that_ended_stay_the_same_while_others_end():
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    trials = [
+        example_records.trial(
+            number, "net", 0.5, seed=number, finished_at=ended + timedelta(seconds=second)
+        )
+        for number, second in ((0, 5), (1, 1), (2, 9), (3, 2), (4, 7))
+    ]
+    in_order = sorted(trials, key=lambda trial: trial.finished_at)
+    live, replayed = (TrialHistories(8, Pruning()) for _ in range(2))
+    for trial in in_order[:3]:
+        live.on_trial_end(trial)
+    first = live.first_ended_histories(2)
+    for trial in in_order[3:]:
+        live.on_trial_end(trial)
+    replayed.replay(trials, [])
+    assert [history.seed for history in first] == [1, 3]
+    assert live.first_ended_histories(2) == first == replayed.first_ended_histories(2)
+    assert live.ended_histories() == replayed.ended_histories()
+    assert [history.seed for history in replayed.ended_histories()] == [0, 1, 2, 3, 4]
