@@ -24,6 +24,7 @@ from attentune.runners.events import (
 from attentune.runners.results import PREDICTIONS_FILE, WEIGHTS_FILE
 from attentune.runners.training.tensor_file import read_tensors
 from attentune.runners.workers.local_pool import LocalPool
+from attentune.spaces.architecture import parse
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +150,54 @@ def test_a_trial_that_raises_on_all_devices_fails_once(pool, job, tmp_path, foll
     assert {event.number for event in follow(pool)} == {8}
 
 
+ATTENTION = """
+import torch
+from attentune import register_attention
+from torch import nn
+
+@register_attention("even")
+class Even(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        if self.training and len(x) % 2:
+            raise RuntimeError("an odd number of images")
+        return x * (1 + self.scale[:, None, None])
+"""
+
+
+@pytest.fixture
+def even_attention(tmp_path, monkeypatch):
+    """An attention of the user's, and its registration forgotten afterwards."""
+    from attentune.spaces.attentions.plugins import register as registration
+
+    (tmp_path / "even_attention.py").write_text(ATTENTION)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registration, "_registered", {})
+    monkeypatch.setenv("ATTENTUNE_PLUGINS", "even_attention")
+    registration._resolve.cache_clear()
+    yield
+    registration._resolve.cache_clear()
+    sys.modules.pop("even_attention", None)
+
+
+def test_what_one_process_raises_is_how_the_trial_failed(even_attention, job, follow):
+    """A batch of 41 images is divided into 20 and 21."""
+    pool = LocalPool([TWO_DEVICES])
+    try:
+        recipe = job.recipe.model_copy(update={"batch_size": 51})
+        pool.start(replace(job, recipe=recipe, architecture=parse("test_resnet+even@s1.post")))
+        failed = follow(pool)[-1]
+        assert isinstance(failed, Failed)
+        assert failed.failure.kind == "invalid"
+        assert "even at s1b1.post raises RuntimeError: an odd number" in failed.failure.message
+        assert pool.idle == 1
+    finally:
+        pool.close()
+
+
 def test_a_trial_that_runs_out_of_memory_is_to_be_tried_again_with_micro_batches(pool, job, follow):
     pool.start(replace(job, memory_limit_mib=1.0))
     died = follow(pool)[-1]
@@ -175,6 +224,7 @@ from pathlib import Path
 from attentune.runners.recipe import Recipe
 from attentune.runners.results import Job
 from attentune.runners.workers.local_pool import LocalPool
+from attentune.spaces.architecture import parse
 from attentune.spaces.architecture import parse
 
 if __name__ == "__main__":
