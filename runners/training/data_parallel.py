@@ -37,6 +37,9 @@ class DataParallel(Protocol):
     def batch_norm(self) -> Callable[..., Any] | None:
         """What training uses for `torch.nn.functional.batch_norm`; None: what it uses anyway."""
 
+    def wait_for_all(self) -> None:
+        """Wait until all ranks are here, so that none is waited for while steps are timed."""
+
     def share(self, plan: BatchPlan) -> EpochShare:
         """What this rank trains of every batch; see `epoch_share.share_epoch`."""
 
@@ -69,6 +72,9 @@ class SingleDevice:
     size = 1
     description = None
     batch_norm = None
+
+    def wait_for_all(self) -> None:
+        """Do nothing."""
 
     def share(self, plan: BatchPlan) -> EpochShare:
         """All of every batch."""

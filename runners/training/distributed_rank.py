@@ -74,6 +74,11 @@ class DistributedRank:
         """The number of ranks, and what they exchange gradients by."""
         return f"{self.size} ranks, {self.backend}"
 
+    def wait_for_all(self) -> None:
+        """See `DataParallel`."""
+        self._connect()
+        self.gather([])
+
     def share(self, plan: BatchPlan) -> EpochShare:
         """See `DataParallel`."""
         return share_epoch(plan, self.rank, self.size)

@@ -132,6 +132,7 @@ def _run_epochs(
     recipe = training.recipe
     first = _restore(training, resume) if resume else 0
     stopped = False
+    training.parallel.wait_for_all()
     for epoch in range(first, recipe.epochs):
         report = training.train_epoch(epoch)
         save = SaveCheckpoint(training, epoch + 1)

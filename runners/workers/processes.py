@@ -98,7 +98,8 @@ def _start(function: Callable[..., None], *arguments: Any, name: str, threads: i
             name=name,
             daemon=True,
         )
-        process.start()
+        with _environment(_log_settings()):  # torch reads them when it is imported.
+            process.start()
     if _forks():
         with contextlib.suppress(psutil.Error):
             _server_pid = _server_pids[process] = psutil.Process(process.pid).ppid()
@@ -171,7 +172,7 @@ def warm_up(*, threads: int = 1) -> None:
         "PYTHONPATH": search_path,
         "PYTHONSAFEPATH": "1",
         COORDINATOR_VARIABLE: str(os.getpid()),
-        LOG_VARIABLE: os.environ.get(LOG_VARIABLE, "ERROR"),
+        **_log_settings(),
     }
 
     def start_server() -> None:
@@ -197,6 +198,11 @@ def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([PRELOAD_MODULE])
     return context
+
+
+def _log_settings() -> dict[str, str]:
+    """What a process has in its environment while it imports torch; see `LOG_VARIABLE`."""
+    return {LOG_VARIABLE: os.environ.get(LOG_VARIABLE, "ERROR")}
 
 
 def _forks() -> bool:
