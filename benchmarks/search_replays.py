@@ -102,7 +102,7 @@ class EmptyStore:
     def read_rejections(self, _study: StudyRecord, /) -> list[Any]:
         return []
 
-    def start(self, *_: Any, **__: Any) -> None:
+    def start_all(self, *_: Any, **__: Any) -> None:
         pass
 
     def reject(self, *_: Any, **__: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 from ..runners.results import Costs, EpochReport, Job
 from ..spaces.architecture import Architecture
 from ..studies.estimator.study_model import StudyModel
-from ..studies.records import EpochRecord, StudyRecord, TrialRecord
+from ..studies.records import EpochRecord, StudyRecord, TrialRecord, TrialStart
 from ..studies.stored_config import ExpectedGain
 
 
@@ -91,18 +92,8 @@ class CostLookup(Protocol):
 class TrialWriter(Protocol):
     """Records that trials begin; a `TrialRepository` is one."""
 
-    def start(
-        self,
-        study: StudyRecord,
-        number: int,
-        architecture: Architecture,
-        /,
-        *,
-        seed: int,
-        role: str,
-        costs: Costs | None,
-    ) -> None:
-        """Record that a trial begins."""
+    def start_all(self, study: StudyRecord, trials: Sequence[TrialStart], /) -> None:
+        """Record in one transaction that trials begin."""
 
 
 class TrialReader(Protocol):
@@ -158,16 +149,10 @@ def record_starts(trials: TrialWriter, study: StudyRecord, proposals: list[Propo
     Args:
         trials: where to record it.
         study: the study they belong to.
-        proposals: the trials; each is removed from the list once it is recorded.
+        proposals: the trials; they are removed from the list once they are recorded.
     """
-    while proposals:
-        proposal = proposals[0]
-        trials.start(
-            study,
-            proposal.number,
-            proposal.architecture,
-            seed=proposal.seed,
-            role=proposal.role,
-            costs=proposal.costs,
-        )
-        del proposals[0]
+    if not proposals:
+        return
+    starts = [TrialStart(p.number, p.architecture, p.seed, p.role, p.costs) for p in proposals]
+    trials.start_all(study, starts)
+    proposals.clear()

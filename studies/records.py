@@ -167,6 +167,27 @@ class StudyRecord:
 
 
 @dataclass(frozen=True)
+class TrialStart:
+    """A trial that begins.
+
+    Attributes:
+        number: in the study.
+        architecture: what is trained.
+        seed: of the trial.
+        role: one of the roles above.
+        costs: None if they are not known yet.
+        worker: the worker that trains it; None if that is not known yet.
+    """
+
+    number: int
+    architecture: Architecture
+    seed: int
+    role: str = SEARCH
+    costs: Costs | None = None
+    worker: str | None = None
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One trial.
 

@@ -394,7 +394,7 @@ class Coordinator:
 
     def _end(self, trial: RunningTrial) -> None:
         """Pass on the recorded result of a trial that has ended."""
-        record = self.store.trials.get(self.record, trial.number)
+        record = self._reports.ended_trial(trial.number)
         if trial.counts:
             self.trial_source.on_trial_end(record)
             self.pruner.on_trial_end(record)

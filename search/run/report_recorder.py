@@ -14,7 +14,7 @@ from ...errors import AttentuneError
 from ...runners.events import EpochDone, Event, Finished, Measured, Started
 from ...runners.results import Costs
 from ...studies.database.store import Store
-from ...studies.records import StudyRecord
+from ...studies.records import StudyRecord, TrialRecord
 from .callback import RunningTrial
 from .study_jobs import StudyJobs
 
@@ -37,6 +37,7 @@ class ReportRecorder:
     def __init__(self, store: Store, record: StudyRecord, jobs: StudyJobs) -> None:
         self._store, self._record, self._jobs = store, record, jobs
         self._recorded: dict[int, tuple[Report, bool]] = {}
+        self._ended: dict[int, TrialRecord] = {}
 
     def record_together(self, events: Sequence[Event], trials: Mapping[int, RunningTrial]) -> None:
         """Record what has been reported, before anything of it is handled.
@@ -49,6 +50,7 @@ class ReportRecorder:
             trials: that are running, by number; reports of others are left out.
         """
         self._recorded.clear()
+        self._ended.clear()
         reports = [e for e in events if isinstance(e, Report) and e.number in trials]
         if len(reports) < 2:
             return
@@ -61,6 +63,14 @@ class ReportRecorder:
                 return
             for report in part:
                 self._recorded[id(report)] = (report, _is_new(report, new))
+        ended = [report.number for report in reports if isinstance(report, Finished)]
+        if len(ended) > 1:
+            records = self._store.trials.get_many(self._record, ended)
+            self._ended = {record.number: record for record in records}
+
+    def ended_trial(self, number: int) -> TrialRecord:
+        """The record of a trial that has ended."""
+        return self._ended.pop(number, None) or self._store.trials.get(self._record, number)
 
     def record(self, report: Report, trial: RunningTrial) -> bool:
         """Record a report of a running trial, unless it is recorded.

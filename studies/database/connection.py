@@ -12,7 +12,7 @@ import inspect as python_inspect
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
@@ -399,8 +399,21 @@ def insert_if_new(connection: Connection, row: type[Base], **values: Any) -> Non
         row: the class of the row.
         **values: its columns.
     """
+    insert_all_if_new(connection, row, [values])
+
+
+def insert_all_if_new(
+    connection: Connection, row: type[Base], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Insert rows unless their keys exist; as `insert_if_new`.
+
+    Args:
+        connection: inside a transaction.
+        row: the class of the rows.
+        rows: their columns.
+    """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    connection.execute(dialect.insert(row).values(**values).on_conflict_do_nothing())
+    connection.execute(dialect.insert(row).on_conflict_do_nothing(), list(rows))
 
 
 def locate(target: str | Path | None) -> URL:

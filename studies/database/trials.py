@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,10 +29,17 @@ from ..records import (
     State,
     StudyRecord,
     TrialRecord,
+    TrialStart,
     clean_facts,
     digest_of,
 )
-from .connection import Database, TransientError, insert_if_new, retries_lost_connections
+from .connection import (
+    Database,
+    TransientError,
+    insert_all_if_new,
+    insert_if_new,
+    retries_lost_connections,
+)
 from .metrics import insert_metrics, read_metrics
 from .schema import ArchitectureRow, EnvironmentRow, EpochRow, FailureRow, RejectionRow, TrialRow
 from .studies import Study, StudyRepository
@@ -91,18 +98,33 @@ class TrialRepository:
             StudyError: the number is taken, or this architecture has run with this seed before and
                 did not fail.
         """
+        self.start_all(study, [TrialStart(number, architecture, seed, role, costs, worker)])
+
+    def start_all(self, study: Study, trials: Sequence[TrialStart]) -> None:
+        """Record in one transaction that trials begin; as `start`.
+
+        Args:
+            study: by record or name.
+            trials: that begin.
+
+        Raises:
+            StudyError: one of them cannot start, so none is recorded.
+        """
         record = self._studies.record_of(study)
-        values: dict[str, Any] = {"seed": seed, "role": role, "worker": worker}
+        architectures = {trial.architecture.key: trial.architecture for trial in trials}
+        rows = [
+            {"key": key, "text": str(architecture), "backbone": architecture.backbone}
+            for key, architecture in architectures.items()
+        ]
         try:
             with self._database.begin("write") as connection:
-                _start(connection, record, number, architecture, costs, **values)
+                insert_all_if_new(connection, ArchitectureRow, rows)
+                values = [_start_row(record, trial) for trial in trials]
+                connection.execute(insert(TrialRow), values)
         except StoreError as error:
             if isinstance(error, TransientError) or not isinstance(error.__cause__, IntegrityError):
                 raise
-            raise StudyError(
-                f"trial {number} of {record.name!r} cannot start: its number is taken, or "
-                f"{architecture} has run with seed {seed} already."
-            ) from None
+            raise _start_error(record, trials) from None
 
     def set_worker(self, study: Study, number: int, worker: str) -> None:
         """Record which worker trains a running trial now.
@@ -402,21 +424,35 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else value
 
 
-def _start(
-    connection: Connection,
-    study: StudyRecord,
-    number: int,
-    architecture: Architecture,
-    costs: Costs | None,
-    **values: Any,
-) -> None:
-    """Insert a running trial; IntegrityError if its number or its (architecture, seed) exists."""
-    key, text = architecture.key, str(architecture)
-    insert_if_new(connection, ArchitectureRow, key=key, text=text, backbone=architecture.backbone)
-    values |= {"architecture_key": key, "state": "running", "epochs": 0}
-    values |= asdict(costs) if costs else {}
-    values |= {"study_id": study.id, "number": number, "started_at": datetime.now(UTC)}
-    connection.execute(insert(TrialRow).values(**values))
+def _start_error(study: StudyRecord, trials: Sequence[TrialStart]) -> StudyError:
+    if len(trials) == 1:
+        trial = trials[0]
+        return StudyError(
+            f"trial {trial.number} of {study.name!r} cannot start: its number is taken, or "
+            f"{trial.architecture} has run with seed {trial.seed} already."
+        )
+    numbers = ", ".join(str(trial.number) for trial in trials)
+    return StudyError(
+        f"trials {numbers} of {study.name!r} cannot start: the number of one of them is taken, or "
+        "its architecture has run with its seed already."
+    )
+
+
+def _start_row(study: StudyRecord, trial: TrialStart) -> dict[str, Any]:
+    """The columns of a running trial."""
+    costs = trial.costs
+    known = {f.name: costs and getattr(costs, f.name) for f in fields(Costs)}
+    return known | {
+        "study_id": study.id,
+        "number": trial.number,
+        "architecture_key": trial.architecture.key,
+        "seed": trial.seed,
+        "role": trial.role,
+        "state": "running",
+        "epochs": 0,
+        "worker": trial.worker,
+        "started_at": datetime.now(UTC),
+    }
 
 
 def _close(
