@@ -65,23 +65,37 @@ class OptunaStudy:
         Raises:
             StudyError: the database holds an Optuna study of that name that is the user's own.
         """
-        storage = optuna.storages.InMemoryStorage()
+        storage = self._storage = optuna.storages.InMemoryStorage()
         directions = [objective(name).direction for name in objectives]
         self._memory = optuna.create_study(storage=storage, directions=directions)
         self._trial_ids = partial(
             storage.get_trial_id_from_study_id_trial_number,
             storage.get_study_id_from_name(self._memory.study_name),
         )
+        self._count = 0
         self._stored: _StoredStudy | None = None
         if store is not None and record is not None:
             self._stored = _StoredStudy(store, record, objectives)
             for trial in self._stored.open():
                 self._memory.add_trial(_for_samplers(trial))
+                self._count += 1
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials by number. They are not copies; do not change them."""
+        """All trials by number. They are not copies; do not change them.
+
+        The list is made anew at each call; use `trial` and `count` for one of many trials.
+        """
         return self._memory.get_trials(deepcopy=False)
+
+    @property
+    def count(self) -> int:
+        """The number of trials."""
+        return self._count
+
+    def trial(self, number: int) -> FrozenTrial:
+        """A trial. It is no copy; do not change it."""
+        return self._storage.get_trial(self._trial_ids(number))
 
     def ask(
         self, sampler: BaseSampler | None = None, fixed: Mapping[str, Value] | None = None
@@ -96,7 +110,9 @@ class OptunaStudy:
             self._memory.enqueue_trial(dict(fixed))
         if sampler is not None:
             self._memory.sampler = sampler
-        return self._memory.ask()
+        trial = self._memory.ask()
+        self._count = trial.number + 1
+        return trial
 
     def save(self, trial: optuna.Trial, constraints: Mapping[str, float]) -> None:
         """Queue a running trial for the database, with its parameters and attributes.
@@ -107,13 +123,13 @@ class OptunaStudy:
         _set_constraints(trial, constraints)
         if self._stored:
             # This object keeps the trial's present state: Optuna replaces it at every change.
-            self._stored.add(self.trials[trial.number])
+            self._stored.add(self.trial(trial.number))
 
     def constrain(self, number: int, constraints: Mapping[str, float]) -> None:
         """Add constraints to a saved trial as they become known."""
-        known = set(self.trials[number].system_attrs)
+        known = set(self.trial(number).system_attrs)
         _set_constraints(optuna.Trial(self._memory, self._trial_ids(number)), constraints)
-        added = {k: v for k, v in self.trials[number].system_attrs.items() if k not in known}
+        added = {k: v for k, v in self.trial(number).system_attrs.items() if k not in known}
         if self._stored:
             self._stored.set_attributes(number, added)
 
@@ -127,7 +143,7 @@ class OptunaStudy:
             values: of the objectives, for a complete trial.
             state: for any other trial, pruned or failed.
         """
-        if values is not None and not self.trials[number].params:
+        if values is not None and not self.trial(number).params:
             self._memory.tell(number, state=TrialState.FAIL)  # See `_for_samplers`.
             state, values = TrialState.COMPLETE, list(values)
         else:

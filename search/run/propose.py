@@ -173,7 +173,7 @@ class Proposer:
     def ask_ahead(self, job: Job, score: float) -> None:
         """Let the sampler select the next architecture, unless a baseline comes first."""
         if not self.lacks_baselines():
-            self.sampler.ask_ahead(len(self.study.trials), job, score)
+            self.sampler.ask_ahead(self.study.count, job, score)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Tell the sampler how a trial ended, and Optuna unless it was told before."""
@@ -181,7 +181,7 @@ class Proposer:
         self.sampler.on_trial_end(trial)
         if self._forecasts:
             self._forecasts.histories.on_trial_end(trial)
-        if not self.study.trials[trial.number].state.is_finished():
+        if not self.study.trial(trial.number).state.is_finished():
             self._tell_end(trial)
 
     def _tell_end(self, trial: TrialRecord) -> None:
@@ -217,7 +217,7 @@ class Proposer:
         self.study.constrain(number, constraints)
         self.study.write()  # Only Optuna keeps these costs, so they are written first.
         self.store.trials.reject(self.record, architecture, reason, number=number)
-        seed = self.study.trials[number].user_attrs[SEED_ATTRIBUTE]
+        seed = self.study.trial(number).user_attrs[SEED_ATTRIBUTE]
         self.history.record_rejection(architecture.key, seed, reason)
         self.study.tell(number, state=TrialState.PRUNED)
 
@@ -256,7 +256,7 @@ class Proposer:
             recorded: the trials of the study by number.
             rejected: the architectures that exceeded a limit, by number.
         """
-        known, last = len(self.study.trials), max(recorded, default=-1)
+        known, last = self.study.count, max(recorded, default=-1)
         if known <= last:
             logger.warning(
                 "Optuna's part of the study %r lacks the trials from %d to %d; they are added "
@@ -311,7 +311,7 @@ class Proposer:
         return trial
 
     def _propose_sampled(self) -> Proposal | None:
-        number = len(self.study.trials)
+        number = self.study.count
         sampler = self.sampler.optuna_sampler(number)
         trial = self.study.ask(sampler, fixed=self.sampler.select(number))
         architecture = self.space.choose_architecture(_suggest(trial))
