@@ -31,6 +31,7 @@ from attentune.benchmarks.docs_gpu_tables import (
     render_packing,
 )
 from attentune.benchmarks.docs_kernel_tables import render_attention, render_convolutions
+from attentune.benchmarks.docs_scale_table import render_scale
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
     render_estimates,
@@ -226,6 +227,10 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "finetune": render_finetune,
     "finetune_accuracy": render_finetune_accuracy,
     "finetune_search": render_finetune_search,
+    "scale": render_scale,
+    "scale_trials": render_scale,
+    "scale_before": render_scale,
+    "scale_after": render_scale,
     "yolo_study": render_yolo_study,
     "trials": render_trials,
     "overhead": render_overhead,

@@ -1,6 +1,9 @@
 """Measure how a search with many workers and many trials scales, with trainings that are simulated.
 
-    python benchmarks/scale.py --slots 8 64 512 --trials 10000 --json benchmarks/results/scale.json
+    python benchmarks/scale.py --slots 8 64 512 --trials 160 1280 10000 \\
+        --json benchmarks/results/scale.json
+    python benchmarks/scale.py --slots 512 --trials 100000 --seconds 0 \\
+        --json benchmarks/results/scale_trials.json
 
 The coordinator, Optuna's proposals, the pruner and the SQLite file are those of `attentune search`.
 The workers are not: each waits as long as an epoch would take, and reports the accuracies of a
@@ -250,6 +253,7 @@ class SearchParts(Callback):
         milliseconds = 1e3 * np.array(self._proposals.seconds or [math.nan])
         row = {
             "trials": self._ended,
+            "seconds": round(seconds, 1),
             "trials_per_second": round(self._trials / seconds, 2),
             "epochs_per_second": round(self._epochs / seconds, 1),
             "idle": round(1 - (self._pool.busy_seconds - self._busy_began) / slot_seconds, 4),
@@ -268,8 +272,17 @@ def _size(path: Path) -> int:
     return path.stat().st_size
 
 
-def measure(slots: int, options: argparse.Namespace, curves: LearningCurves) -> dict[str, Any]:
-    """Run a search with so many slots."""
+def measure(
+    slots: int, trials: int, options: argparse.Namespace, curves: LearningCurves
+) -> dict[str, Any]:
+    """Run a search.
+
+    Args:
+        slots: how many trials run at a time.
+        trials: of the search.
+        options: of the command line.
+        curves: the learning curves of the trials.
+    """
     request = read_request(
         {
             "backbone": BACKBONE,
@@ -278,7 +291,7 @@ def measure(slots: int, options: argparse.Namespace, curves: LearningCurves) -> 
             "image_size": 32,
             "batch_size": 32,
             "epochs": EPOCHS,
-            "trials": options.trials,
+            "trials": trials,
             "workers": slots,
             "device": "cpu",
             "lr": 1e-3,
@@ -293,7 +306,7 @@ def measure(slots: int, options: argparse.Namespace, curves: LearningCurves) -> 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "scale.db"
-        parts = SearchParts(pool, proposals, database, options.part)
+        parts = SearchParts(pool, proposals, database, max(1, trials // options.parts))
         with (
             patch.object(session, "make_pool", lambda *_: pool),
             patch.object(Proposer, "next_trial", proposals),
@@ -302,8 +315,6 @@ def measure(slots: int, options: argparse.Namespace, curves: LearningCurves) -> 
             record = create_study(store, "scale", request)
             parts.begin()
             run_study(store, record, [parts])
-    if not parts.rows:
-        raise AttentuneError(f"there are no {options.part} trials; choose a smaller --part")
     seconds = round(time.monotonic() - began, 1)
     return {"slots": slots, "seconds": seconds, "settings": options.set, "parts": parts.rows}
 
@@ -312,8 +323,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_options(parser)
     parser.add_argument("--slots", type=int, nargs="+", default=[8, 64, 512])
-    parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--part", type=int, default=1000, help="trials in a part of a search")
+    parser.add_argument(
+        "--trials",
+        type=int,
+        nargs="+",
+        default=[10_000],
+        help="of the search with each number of slots, or of all",
+    )
+    parser.add_argument("--parts", type=int, default=10, help="of equally many trials")
     parser.add_argument("--seconds", type=float, default=20.0, help="mean duration of a trial")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the search: pruner=none")
     options = parser.parse_args()
@@ -321,9 +338,12 @@ def main() -> None:
     monitor = LoadMonitor.start(anyway=options.anyway)
     curves = LearningCurves(TABLE)
     rows = []
-    for slots in options.slots:
+    trials = options.trials * (len(options.slots) if len(options.trials) == 1 else 1)
+    if len(trials) != len(options.slots):
+        raise AttentuneError("give --trials once, or once for each number of --slots")
+    for slots, count in zip(options.slots, trials, strict=True):
         print(f"{slots} slots", flush=True)
-        rows.append(measure(slots, options, curves))
+        rows.append(measure(slots, count, options, curves))
     result = {
         "what": __doc__.partition("\n")[0],
         "busy": monitor.finish(),

@@ -1,0 +1,67 @@
+"""Render the results of `scale.py`."""
+
+from __future__ import annotations
+
+from attentune.benchmarks.markdown_table import Result, format_markdown_table
+
+MAX_ROWS_PER_SEARCH = 4
+"""Parts of a search that are shown."""
+
+
+def render_scale(result: Result) -> list[str]:
+    """A row per part of each search, at most four of each."""
+    rows = [
+        [
+            row["slots"],
+            f"{part['trials']:,}",
+            f"{part['trials_per_second']:.1f}",
+            "–" if not result["trial_seconds"] else f"{100 * part['idle']:.1f}",
+            f"{part['coordinator_cores']:.2f}",
+            f"{part['proposal_ms_p50']:.1f}",
+            f"{part['proposal_ms_p99']:.1f}",
+            part["memory_mb"],
+            f"{part['database_mb']:.0f}",
+        ]
+        for row in result["rows"]
+        for part in _chosen_parts(row["parts"])
+    ]
+    head = [
+        "slots",
+        "after trials",
+        "trials/s",
+        "idle, %",
+        "coordinator, cores",
+        "proposal, ms",
+        "99 of 100 within, ms",
+        "memory, MB",
+        "database, MB",
+    ]
+    return [*format_markdown_table(head, rows), *_describe(result)]
+
+
+def _chosen_parts(parts: list[Result]) -> list[Result]:
+    """The first and the last part, and some between them."""
+    count = min(MAX_ROWS_PER_SEARCH, len(parts))
+    if count == 1:
+        return parts[-1:]
+    last = len(parts) - 1
+    return [parts[round(last * index / (count - 1))] for index in range(count)]
+
+
+def _describe(result: Result) -> list[str]:
+    lines = [
+        f"Trials of {result['trial_seconds']:g} s and {result['epochs']} epochs on `"
+        f"{result['backbone']}`; each row is measured since the row of the part before it, one "
+        "run."
+    ]
+    if result["trial_seconds"]:
+        shares = [
+            f"{_idle(row['parts']):.1f} % with {row['slots']} slots" for row in result["rows"]
+        ]
+        lines.append(f"Idle over the whole search, its last trials included: {', '.join(shares)}.")
+    return [" ".join(lines)]
+
+
+def _idle(parts: list[Result]) -> float:
+    total = sum(part["seconds"] for part in parts)
+    return 100 * sum(part["idle"] * part["seconds"] for part in parts) / total
