@@ -63,5 +63,5 @@ def _describe(result: Result) -> list[str]:
 
 
 def _idle(parts: list[Result]) -> float:
-    total = sum(part["seconds"] for part in parts)
-    return 100 * sum(part["idle"] * part["seconds"] for part in parts) / total
+    total = sum(float(part["seconds"]) for part in parts)
+    return 100 * sum(float(part["idle"]) * float(part["seconds"]) for part in parts) / total
