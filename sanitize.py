@@ -28,6 +28,9 @@ _UNSAFE = re.compile(
     f"[\x00-\x08\x0b-\x1f\x7f-\x9f{_BIDIRECTIONAL}{_INVISIBLE}\ud800-\udfff]"  # All but \t and \n.
 )
 _PASSWORD = re.compile(r"(\b[\w+.-]{1,40}://[^\s:/@]{0,200}:)[^\s/]{1,500}@")
+_SECRET_PARAMETER = re.compile(
+    r"(?i)([?&][\w-]{0,40}(?:sig|signature|token|secret|password|key)[\w-]{0,40}=)[^\s&'\"]{1,2000}"
+)
 _LINE_BREAK = re.compile(r"\s*[\r\n]+\s*")
 
 
@@ -107,12 +110,14 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def hide_passwords(text: str) -> str:
-    """A text with `***` in place of the passwords in its URLs, for a report that others read.
+    """A text with `***` in place of the passwords in its URLs, for what others may read.
+
+    A parameter such as `?sig=` is a password, too.
 
     >>> hide_passwords("--db postgresql://me:secret@host/studies")
     '--db postgresql://me:***@host/studies'
     """
-    return _PASSWORD.sub(r"\1***@", text)
+    return _SECRET_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
 
 
 def quote_value(value: object, max_length: int = MAX_QUOTED_LENGTH) -> str:
@@ -123,7 +128,7 @@ def quote_value(value: object, max_length: int = MAX_QUOTED_LENGTH) -> str:
         max_length: in characters.
     """
     try:
-        quoted = repr(value)
+        quoted = hide_passwords(repr(value))
     except ValueError:  # Python writes no number of more than 4300 digits.
         return "a number of thousands of digits"
     return quoted if len(quoted) <= max_length else f"{quoted[:max_length]}…"

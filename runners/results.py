@@ -185,6 +185,8 @@ class Job:
         number: the trial's number in its study.
         architecture, recipe, seed: what to train, and how.
         folder: where its checkpoint and final weights go.
+        folder_url: the URL of the folder, of which workers then have copies; None: all of them
+            share `folder`.
         measure: which of `latency_ms`, `memory_mib` to measure before training.
         limits: upper bounds on costs; a trial above one is rejected untrained.
         costs: the predicted parameters and MACs, if they are known; also the costs that were
@@ -225,6 +227,7 @@ class Job:
     metric: str = "accuracy"
     evaluation: UserEvaluation | None = None
     num_classes: int = 0
+    folder_url: str | None = None
 
     @property
     def identity(self) -> str:

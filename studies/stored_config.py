@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import shlex
@@ -14,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ..errors import StudyError
+from ..runners.artifacts.location import parse_location
 from ..runners.recipe import MAX_SEED, Recipe
 from ..sanitize import MAX_COMMAND_LENGTH, clean_text
 from .alternatives import AlternativesPlan, alternative_kind
@@ -145,11 +147,16 @@ class StoredConfig:
         return "request" in self.json and "study" not in self.json
 
     @property
-    def artifacts(self) -> Path | None:
-        """The folder in which the study keeps its folder of artifacts; None: its database's."""
+    def artifacts(self) -> str | None:
+        """The folder or URL at which the study keeps its artifacts; None: that of its database."""
         stored = self.json.get("artifacts")
-        is_path = isinstance(stored, str) and Path(stored).is_absolute()
-        return Path(str(stored)) if is_path else None
+        if not isinstance(stored, str):
+            return None
+        with contextlib.suppress(ValueError, OSError, RuntimeError):
+            return (
+                stored if Path(stored).is_absolute() or parse_location(stored) == stored else None
+            )
+        return None
 
     @cached_property
     def study(self) -> StudyConfig:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from ...errors import AttentuneError
 from ..workers.cluster_check import ClusterCheck, NodeCheck
 from ..workers.ray_cluster import ClusterNode, RayCluster, describe_count
 from .doctor import Check
 
+NODE_ADVICE = (
+    "give all nodes the same versions, files and shared places, start Ray on this node again, and "
+    "look once more"
+)
 
-def check_cluster(address: str, folder: Path) -> list[Check]:
+
+def check_cluster(address: str, artifacts: str) -> list[Check]:
     """Check every node of a cluster. An error becomes the outcome of a check and is not raised.
 
     Args:
         address: as `--ray-address`.
-        folder: that all nodes have to share.
+        artifacts: the folder or URL that all nodes have to share.
     """
     try:
         cluster = RayCluster.connect(address)
@@ -24,12 +28,12 @@ def check_cluster(address: str, folder: Path) -> list[Check]:
         return [Check("ray", False, str(error))]
     try:
         nodes = cluster.nodes()
-        with ClusterCheck(cluster, [folder], count_gpus=True) as check:
+        with ClusterCheck(cluster, [artifacts], count_gpus=True) as check:
             outcomes = check.check(nodes)
         return [
             Check("ray", True, f"{check.here['versions']['ray']}, {_describe_resources(nodes)}"),
             *(
-                _describe_node(node, each, folder)
+                _describe_node(node, each, artifacts)
                 for node, each in zip(nodes, outcomes, strict=True)
             ),
         ]
@@ -45,12 +49,12 @@ def _describe_resources(nodes: Sequence[ClusterNode]) -> str:
     return f"{describe_count(len(nodes), 'node')} with {held}"
 
 
-def _describe_node(node: ClusterNode, check: NodeCheck, folder: Path) -> Check:
+def _describe_node(node: ClusterNode, check: NodeCheck, artifacts: str) -> Check:
     name = f"node {node.name}"
     if not check.is_reachable:
         return Check(name, False, "has left the cluster, or has only just joined it; try again")
     if check.problems:
-        return Check(name, False, "; ".join(check.problems))
+        return Check(name, False, "; ".join(check.problems), NODE_ADVICE)
     gpus = ", ".join(check.gpus) if isinstance(check.gpus, list) and check.gpus else "no GPU"
     versions = ", ".join(f"{k} {check.versions[k]}" for k in ("python", "torch", "timm"))
     plugins = check.versions["plug-ins"]
@@ -58,9 +62,11 @@ def _describe_node(node: ClusterNode, check: NodeCheck, folder: Path) -> Check:
         f"as this machine: {versions}, attentune {check.versions['attentune']}",
         f"plug-ins {plugins}",
         f"{describe_count(node.cpus, 'CPU')}, {gpus}",
-        f"shares {folder}",
+        f"shares {artifacts}",
     ]
+    advice = None
     if check.clock_seconds:
+        advice = "let NTP set the clocks of all nodes"
         side = "ahead" if check.clock_seconds > 0 else "behind"
         parts.append(f"its clock is {abs(check.clock_seconds):.0f} s {side}, which its logs show")
-    return Check(name, True, "; ".join(parts))
+    return Check(name, True, "; ".join(parts), advice)

@@ -9,6 +9,10 @@ from importlib import metadata
 from typing import Any
 
 from ...errors import AttentuneError
+from ..artifacts.store import open_store
+from .machine_checks import describe_machine
+
+REPORT = "install attentune again; if that does not help, report it with the output of `doctor`"
 
 
 @dataclass(frozen=True)
@@ -19,15 +23,17 @@ class Check:
         name: what was checked.
         ok: whether a search can use it.
         detail: versions and sizes, or the error.
+        advice: what to do about it, as a clause; None: nothing.
     """
 
     name: str
     ok: bool
     detail: str
+    advice: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `attentune doctor --json` prints of it."""
-        return {"name": self.name, "ok": self.ok, "found": self.detail}
+        return {"name": self.name, "ok": self.ok, "found": self.detail, "advice": self.advice}
 
 
 def check_installation() -> list[Check]:
@@ -46,8 +52,37 @@ def check_installation() -> list[Check]:
         try:
             checks.append(Check(name, True, describe()))
         except Exception as error:
-            checks.append(Check(name, False, f"{type(error).__name__}: {error}"))
-    return checks
+            detail = f"{type(error).__name__}: {error}"
+            checks.append(Check(name, False, detail, _advise_on_error(error)))
+    try:
+        findings = describe_machine()
+    except Exception as error:
+        return [*checks, Check("machine", False, f"{type(error).__name__}: {error}", REPORT)]
+    return checks + [Check(name, True, *finding) for name, finding in findings.items()]
+
+
+def check_artifacts(location: str) -> Check:
+    """Check that the files of trials can be kept somewhere.
+
+    Args:
+        location: a folder or URL; see `artifacts.location`.
+    """
+    try:
+        open_store(location).check()
+    except AttentuneError as error:
+        return Check("artifacts", False, str(error))
+    return Check("artifacts", True, f"{location} can be read and written")
+
+
+def _advise_on_error(error: Exception) -> str:
+    """What to do about a check that has failed."""
+    if isinstance(error, ModuleNotFoundError | metadata.PackageNotFoundError) and error.name:
+        return f"install it into this environment: `pip install {error.name.partition('.')[0]}`"
+    if isinstance(error, ImportError):
+        return "install it again, in one call with torch, torchvision and timm, so that they fit"
+    if isinstance(error, OSError):
+        return "look at the permissions of the file or folder, and at the space on its disk"
+    return REPORT
 
 
 def _describe_torch() -> str:

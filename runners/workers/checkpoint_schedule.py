@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ...errors import DamagedFileError
 from ...files import atomic_write, remove_path
+from ..artifacts.trial_folder import publish
 from ..results import CHECKPOINT_FILE, Job
 from ..training.checkpoint import read_facts
 from .trial_facts import Progress, read_progress
@@ -81,6 +82,7 @@ class TrialCheckpoints:
         began = time.perf_counter()
         with atomic_write(self.path) as path:
             writer(path, progress.to_json(self._job))
+        publish(self._job, CHECKPOINT_FILE)
         self._written_at = time.perf_counter()
         self._write_seconds = self._written_at - began
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ...cache_folders import ABANDONED_AFTER_SECONDS
 from ...errors import MachineError
 from ...files import make_folder
+from ..artifacts.location import is_url
+from ..artifacts.remote_store import RemoteStore, hide_secrets
 from . import node_facts
 from .node_facts import PACKAGES, describe_node
 from .ray_cluster import ClusterNode, RayCluster, first_line
@@ -59,7 +62,8 @@ class ClusterCheck:
 
     Args:
         cluster: the connection.
-        folders: that all nodes have to read and write. They are made if they are missing.
+        shared: folders and URLs that all nodes have to read and write. Folders are made if they
+            are missing.
         files: that have to be the same on all nodes.
         count_gpus: whether to ask torch for the GPUs of nodes that have some.
     """
@@ -67,13 +71,13 @@ class ClusterCheck:
     def __init__(
         self,
         cluster: RayCluster,
-        folders: Sequence[Path],
+        shared: Sequence[str],
         files: Sequence[Path] = (),
         *,
         count_gpus: bool = False,
     ) -> None:
         self._cluster, self._count_gpus = cluster, count_gpus
-        self._folders = [_TokenFolder.make(folder) for folder in folders]
+        self._folders = [make_token(location) for location in shared]
         self._files = [str(file) for file in files]
         self.here = describe_node({}, "", self._files, count_gpus=False)
         self._started_at: dict[str, float] = {}
@@ -92,7 +96,7 @@ class ClusterCheck:
     def start(self, node: ClusterNode) -> Any:
         """Start to check a node; returns the reference of Ray with which `judge` is called."""
         ray = self._cluster.ray
-        tokens = {str(folder.token): folder.text for folder in self._folders}
+        tokens = {folder.token: folder.text for folder in self._folders}
         self._started_at[node.id] = time.time()
         with _sent_as_code(ray):
             task = ray.remote(num_cpus=0, max_retries=0)(describe_node)
@@ -122,7 +126,7 @@ class ClusterCheck:
             if facts["versions"][name] != self.here["versions"][name]
         ]
         for folder in self._folders:
-            problem = folder.problem_of(node, facts["folders"][str(folder.token)])
+            problem = folder.problem_of(node, facts["folders"][folder.token])
             problems += [] if problem is None else [problem]
         for file, digest in facts["files"].items():
             if digest != self.here["files"][file]:
@@ -167,65 +171,123 @@ def describe_problems(check: NodeCheck) -> list[str]:
     return [f"{check.node} {problem}" for problem in check.problems]
 
 
-@dataclass(frozen=True)
-class _TokenFolder:
-    """A folder that nodes should share, and a token in it.
+class SharedToken(Protocol):
+    """A token at a place that nodes should share; each node reads it, and answers beside it.
 
     Attributes:
-        folder: the folder.
-        token: a file that nodes read, and beside which they write.
+        token: the path or URL of the file.
         text: its content.
     """
 
-    folder: Path
-    token: Path
+    token: str
     text: str
 
-    @classmethod
-    def make(cls, folder: Path) -> _TokenFolder:
-        """Write a token into a folder.
-
-        Raises:
-            MachineError: this machine cannot write there.
-        """
-        text = secrets.token_hex(16)
-        try:
-            make_folder(folder)
-            for earlier in folder.glob(f"{CHECK_FOLDER}*"):  # Of processes that were killed.
-                if time.time() - earlier.stat().st_mtime > ABANDONED_AFTER_SECONDS:
-                    shutil.rmtree(earlier, ignore_errors=True)
-            inner = folder / f"{CHECK_FOLDER}{text[:8]}"
-            inner.mkdir()
-            (inner / TOKEN_FILE).write_text(text, "utf-8")
-        except OSError as error:
-            raise MachineError(
-                f"{folder} cannot be written ({error.strerror or error}); choose a folder that all "
-                "nodes of the cluster can read and write with --artifacts"
-            ) from error
-        return cls(folder, inner / TOKEN_FILE, text)
+    def has_answer(self, node_id: str) -> bool:
+        """Whether the answer of a node is there."""
 
     def problem_of(self, node: ClusterNode, answer: str | None) -> str | None:
-        """Why a node cannot use the folder, as a clause; None if it can.
+        """Why a node cannot use the place, as a clause; None if it can.
 
         Args:
             node: which has tried.
             answer: what it says of the token.
         """
-        if answer is None:
-            with contextlib.suppress(OSError):
-                if self.token.with_name(node.id).read_text("utf-8") == self.text:
-                    return None
-            answer = "has another folder at this path"
+
+    def delete(self) -> None:
+        """Delete the token and the answers."""
+
+
+def make_token(location: str) -> SharedToken:
+    """Write a token to a folder or URL.
+
+    Raises:
+        MachineError: this machine cannot write there.
+        UsageError: a package is missing that a URL needs.
+    """
+    return _TokenAtUrl(location) if is_url(location) else _TokenFolder(Path(location))
+
+
+class _TokenFolder(SharedToken):
+    """A token in a folder.
+
+    Args:
+        folder: it is made if it is missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.text = folder, secrets.token_hex(16)
+        try:
+            make_folder(folder)
+            for earlier in folder.glob(f"{CHECK_FOLDER}*"):  # Of processes that were killed.
+                if time.time() - earlier.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                    shutil.rmtree(earlier, ignore_errors=True)
+            self._inner = folder / f"{CHECK_FOLDER}{self.text[:8]}"
+            self._inner.mkdir()
+            self.token = str(self._inner / TOKEN_FILE)
+            Path(self.token).write_text(self.text, "utf-8")
+        except OSError as error:
+            raise MachineError(
+                f"{folder} cannot be written ({error.strerror or error}); choose a folder that all "
+                "nodes of the cluster can read and write with --artifacts"
+            ) from error
+
+    def has_answer(self, node_id: str) -> bool:
+        """Whether the answer of a node is there."""
+        with contextlib.suppress(OSError):
+            return (self._inner / node_id).read_text("utf-8") == self.text
+        return False
+
+    def problem_of(self, node: ClusterNode, answer: str | None) -> str | None:
+        """See `SharedToken`."""
+        if answer is None and self.has_answer(node.id):
+            return None
         return (
-            f"{answer}: {self.folder}, where all nodes keep checkpoints and weights. Choose a "
-            "folder that all of them share with --artifacts"
+            f"{answer or 'has another folder at this path'}: {self._folder}, where all nodes keep "
+            "checkpoints and weights. Choose a folder that all of them share with --artifacts"
         )
 
     def delete(self) -> None:
         """Delete the token and the answers, and the folder if nothing else is in it."""
-        shutil.rmtree(self.token.parent, ignore_errors=True)
+        shutil.rmtree(self._inner, ignore_errors=True)
         with contextlib.suppress(OSError):
-            self.folder.rmdir()
+            self._folder.rmdir()
+
+
+class _TokenAtUrl(SharedToken):
+    """A token at a URL.
+
+    Args:
+        url: of the artifacts.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._store, self.text = RemoteStore(url, retry_seconds=0.0), secrets.token_hex(16)
+        self._key = f"{CHECK_FOLDER}{self.text[:8]}"
+        self.token = f"{url}/{self._key}/{TOKEN_FILE}"
+        with tempfile.TemporaryDirectory(prefix="attentune-nodes-") as folder:
+            source = Path(folder, TOKEN_FILE)
+            source.write_text(self.text, "utf-8")
+            self._store.upload(source, f"{self._key}/{TOKEN_FILE}")
+
+    def has_answer(self, node_id: str) -> bool:
+        """Whether the answer of a node is there."""
+        with contextlib.suppress(MachineError):
+            return self._store.exists(f"{self._key}/{node_id}")
+        return False
+
+    def problem_of(self, node: ClusterNode, answer: str | None) -> str | None:
+        """See `SharedToken`."""
+        if answer is None and self.has_answer(node.id):
+            return None
+        return (
+            f"{hide_secrets(answer or 'has other files at this URL')}: {self._store.name}, where "
+            "all nodes keep checkpoints and weights. Install what it needs on every node, with "
+            "credentials"
+        )
+
+    def delete(self) -> None:
+        """Delete the token and the answers."""
+        self._store.delete(self._key)
 
 
 def _unreachable(ray: Any) -> tuple[type[Exception], ...]:

@@ -33,6 +33,7 @@ import torch
 
 from ...errors import TrialError
 from ...sanitize import quote_value
+from ..artifacts.trial_folder import shown_path
 from ..events import Decision
 from ..results import USER_OUTPUT_FILE, Job, TrialResult
 from ..user_evaluation import UserEvaluation
@@ -88,7 +89,7 @@ class CommandEvaluator:
             raise TrialError(
                 "invalid",
                 f"`{self.evaluation.target}` has ended without reporting a metric; let it print a "
-                f"line such as `{MARK} {example}`. Its output is in {script.output}",
+                f"line such as `{MARK} {example}`. Its output is in {script.shown_output}",
             )
         return finish_evaluation(trial, self.evaluation, metrics)
 
@@ -99,7 +100,8 @@ class CommandEvaluator:
                 ended = f"was ended by {signal.Signals(-code).name}"
         tail = "\n".join(script.last_lines)
         shown = f":\n{tail}" if tail else " without any output"
-        return f"`{self.evaluation.target}` {ended}{shown}\nIts whole output is in {script.output}"
+        whole = f"Its whole output is in {script.shown_output}"
+        return f"`{self.evaluation.target}` {ended}{shown}\n{whole}"
 
 
 class _Reports:
@@ -166,6 +168,7 @@ class _Script:
     ) -> None:
         self.output, self._metrics_file = folder / USER_OUTPUT_FILE, folder / METRICS_FILE
         self.last_lines: deque[str] = deque(maxlen=SHOWN_LINES)
+        self.shown_output = shown_path(job, self.output)
         self._metrics_file.write_bytes(b"")
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._offset = 0

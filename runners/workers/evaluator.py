@@ -28,6 +28,7 @@ import psutil
 import torch
 
 from ...errors import AttentuneError, TrialError
+from ..artifacts.trial_folder import UserFiles, publish
 from ..classification_metrics import compute_metrics, metric_score
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
@@ -92,7 +93,7 @@ class Trial:
         self._new_job = job
         self._send, self._worker = send, worker
         self._began = time.perf_counter()
-        self._checkpoints = TrialCheckpoints(job)
+        self._checkpoints, self._user_files = TrialCheckpoints(job), UserFiles(job)
         earlier = self._checkpoints.read()
         if earlier and earlier.micro_batches > job.micro_batches:
             # A trial that has run out of memory goes on as it was trained since then.
@@ -195,6 +196,8 @@ class Trial:
         if is_last:
             return Decision.GO_ON
         self._decision = decision
+        if self.job.evaluation is not None and decision is Decision.GO_ON:
+            self._user_files.publish_if_due()
         if writer and decision is Decision.PAUSE and not saved:
             self._write_checkpoint(writer)
         return decision
@@ -215,6 +218,7 @@ class Trial:
         if kept is not None:
             path = self.job.folder / PREDICTIONS_FILE
             write_predictions(path, kept, describe_owner(self.job))
+            publish(self.job, PREDICTIONS_FILE)
 
     def result(self, accuracy: float, facts: Mapping[str, str] | None = None) -> TrialResult:
         """The result of a trial whose epochs are all done and whose weights are kept.

@@ -34,7 +34,8 @@ def describe_node(
     """Facts about this machine.
 
     Args:
-        tokens: the text that each of these files should have. An answer is written beside each.
+        tokens: the text that each of these files, paths or URLs, should have. An answer is written
+            beside each.
         answer: the name of the answer's file.
         files: whose content is wanted, as a digest.
         count_gpus: whether to ask torch for GPUs, which takes seconds.
@@ -46,7 +47,7 @@ def describe_node(
     """
     return {
         "versions": _versions(),
-        "folders": {token: _answer(Path(token), text, answer) for token, text in tokens.items()},
+        "folders": {token: _answer(token, text, answer) for token, text in tokens.items()},
         "files": {file: _digest(Path(file)) for file in files},
         "gpus": _gpus() if count_gpus else None,
         "time": time.time(),
@@ -82,16 +83,38 @@ def _code_digest() -> str | None:
     return digest.hexdigest()[:CODE_DIGITS]
 
 
-def _answer(token: Path, text: str, answer: str) -> str | None:
+def _answer(token: str, text: str, answer: str) -> str | None:
     """What is wrong with the folder of a token; None if it was read, and the answer written."""
+    if "://" in token:
+        return _answer_at_url(token, text, answer)
     try:
-        if token.read_text("utf-8") != text:
+        if Path(token).read_text("utf-8") != text:
             return "has another folder at this path"
-        token.with_name(answer).write_text(text, "utf-8")
+        Path(token).with_name(answer).write_text(text, "utf-8")
     except FileNotFoundError:
         return "does not have it"
     except OSError as error:
         return f"cannot read and write it ({error.strerror or error})"
+    return None
+
+
+def _answer_at_url(token: str, text: str, answer: str) -> str | None:
+    """As `_answer`, for a URL that fsspec understands. Its implementations have many errors."""
+    try:
+        import fsspec
+
+        with fsspec.open(token, "rb") as file:
+            if file.read() != text.encode():
+                return "has other files at this URL"
+        with fsspec.open(f"{token.rpartition('/')[0]}/{answer}", "wb") as file:
+            file.write(text.encode())
+    except FileNotFoundError:
+        return "does not have it"
+    except ImportError as error:
+        return f"lacks a package for it ({error})"
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        return f"cannot read and write it ({reason})"
     return None
 
 

@@ -17,6 +17,7 @@ import torch
 
 from ...errors import DamagedFileError, TrialError
 from ...files import atomic_write
+from ..artifacts.trial_folder import publish
 from ..costs import CostModel
 from ..results import RESULT_FILE, USER_FILES_FOLDER, Costs, Job, TrialResult
 from ..user_evaluation import UserEvaluation, named_metric
@@ -53,6 +54,8 @@ def keep_time(trial: Trial) -> None:
     if trial.is_paused:
         with atomic_write(trial.job.folder / TIME_FILE) as draft:
             draft.write_text(json.dumps([trial.seconds, trial.device_seconds]), encoding="utf-8")
+        publish(trial.job, TIME_FILE)
+        publish(trial.job, USER_FILES_FOLDER)
 
 
 def measure_own_costs(job: Job, device: torch.device) -> tuple[Costs, str | None]:
@@ -105,8 +108,10 @@ def finish_evaluation(
         metrics=further,
         metric_score=metrics.score(searched),
     )
+    publish(trial.job, USER_FILES_FOLDER)
     write_own_result(trial.job, FinishedTrial(trial.last_report, result))
     (trial.job.folder / TIME_FILE).unlink(missing_ok=True)
+    publish(trial.job, TIME_FILE)
     return result
 
 
@@ -118,6 +123,7 @@ def write_own_result(job: Job, finished: FinishedTrial) -> None:
     """Write the result of a trial to its folder."""
     with atomic_write(job.folder / RESULT_FILE) as draft:
         draft.write_text(json.dumps(own_finished_json(finished, job)), encoding="utf-8")
+    publish(job, RESULT_FILE)
 
 
 def read_own_result(job: Job) -> FinishedTrial | None:

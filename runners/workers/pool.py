@@ -25,7 +25,7 @@ class PoolSettings:
         workers: how many; None: one for each core, or `workers_per_gpu` for each GPU.
         workers_per_gpu: that share one GPU.
         ray_address: of the cluster, for a pool on Ray; see `RunPlan`.
-        folders: that all workers, on whatever machine, read and write.
+        shared: folders and URLs that all workers, on whatever machine, read and write.
         files: that all workers read, and whose content has to be the same for all.
         data_keys: of the prepared data that trials will use; see `Job`.
         gpus_per_trial: on which each trial is trained; with more than one, `workers_per_gpu` does
@@ -36,7 +36,7 @@ class PoolSettings:
     workers: int | None = None
     workers_per_gpu: int = 1
     ray_address: str = "auto"
-    folders: tuple[Path, ...] = ()
+    shared: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     data_keys: tuple[str, ...] = ()
     gpus_per_trial: int = 1

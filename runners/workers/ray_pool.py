@@ -367,7 +367,7 @@ def check_device(device: str) -> None:
 def check_of(cluster: RayCluster, settings: PoolSettings) -> ClusterCheck:
     """The check that the nodes of a pool with these settings have to pass."""
     count_gpus = settings.device == "cuda"
-    return ClusterCheck(cluster, settings.folders, settings.files, count_gpus=count_gpus)
+    return ClusterCheck(cluster, settings.shared, settings.files, count_gpus=count_gpus)
 
 
 def check_ray_pool(settings: PoolSettings) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from ...errors import DamagedFileError
 from ...files import atomic_write, remove_path
+from ..artifacts.trial_folder import publish
 from ..results import WEIGHTS_FILE, Job
 from ..training.tensor_file import verify_tensors, write_tensors
 from .trial_facts import FinishedTrial, read_finished
@@ -35,6 +36,7 @@ def save_weights(model: nn.Module, job: Job, finished: FinishedTrial) -> None:
     with atomic_write(path) as draft:
         metadata = {"format": "pt", TRIAL_KEY: json.dumps(finished.to_json(job))}
         write_tensors(draft, weights, metadata)
+    publish(job, WEIGHTS_FILE)
 
 
 def read_result(job: Job) -> FinishedTrial | None:

@@ -13,6 +13,7 @@ from ...errors import AttentuneError, DamagedFileError, DataError, FailureKind, 
 from ...machine_faults import machine_fault
 from ...sanitize import clean_error, clean_text
 from ...spaces.networks.attention_checks import find_attention_at_fault
+from ..artifacts.trial_folder import job_on_this_machine, leave_folder, open_folder, publish_output
 from ..events import Aborted, Failed
 from ..results import RETRY_MICRO_BATCHES, Failure, Job
 from ..training.data_parallel import SINGLE_DEVICE, DataParallel
@@ -58,6 +59,9 @@ def run_trial(
             torch.cuda.empty_cache()
         job = replace(job, micro_batches=RETRY_MICRO_BATCHES)
         end = _try_trial(job, send, device, worker, evaluator, parallel)
+    if not isinstance(end, Aborted):  # Files of others could not be uploaded, perhaps.
+        publish_output(job)
+        leave_folder(job)
     if end is not None:
         send(end)
 
@@ -82,6 +86,7 @@ def _try_trial(
     """Run a trial; if it raises, return the event that ends it. Nothing keeps its memory then."""
     try:
         with limit_memory(job.memory_limit_mib, device):
+            job = open_folder(job)
             trial = Trial(job, send, device=device, worker=worker, parallel=parallel)
             _evaluate(trial, evaluator)
         return None
@@ -133,7 +138,7 @@ def describe_exception(job: Job, error: BaseException) -> Failed | Aborted:
         error: what it raised.
     """
     if not isinstance(error, TrialError) and find_attention_at_fault(error) is None:
-        folders = (job.folder, cache_root())
+        folders = (job_on_this_machine(job).folder, cache_root())
         reason = str(error) if isinstance(error, DataError) else machine_fault(error, folders)
         if reason is not None:
             return Aborted(job.number, clean_text(reason))

@@ -83,7 +83,7 @@ def copy(
             if as_json:
                 _print_copies(original, copies, copied)
                 return
-            folders = {str(copies.artifacts_of(study.name)) for study in copied}
+            folders = {copies.artifacts_of(study.name).name for study in copied}
             holders = " and ".join(sorted(folders or {str(copies.artifacts)}))
             print_line(f"{copies.name} has the copies, and {holders} their files.")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -30,6 +29,8 @@ from .shared import Db, Json, out, plain_table, print_json
 if TYPE_CHECKING:
     from ...runners.inspection.doctor import Check
 
+ADVICE_INDENT = 3
+"""Characters before the name of a check, and after it."""
 MIN_NAME_WIDTH = 12
 """Of the names of checks."""
 ImageSize = Annotated[
@@ -236,19 +237,22 @@ def doctor(
         str, typer.Option(help="Ray cluster: auto, HOST:PORT or local; as in search.")
     ] = "auto",
     artifacts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="Folder that all nodes of a cluster should share. Default: that of the database."
+            help="Folder or URL that all nodes of a cluster should share, or that a search would "
+            "use. Default: the folder of the database."
         ),
     ] = None,
     db: Db = None,
     as_json: Json = False,
 ) -> None:
-    """Check the installation: versions, devices, data cache; and the nodes of a cluster."""
+    """Check the installation and the machine, with advice; and the nodes of a cluster."""
     with defer_interrupts():
-        from ...runners.inspection.doctor import check_installation
+        from ...runners.inspection.doctor import check_artifacts, check_installation
 
     checks = check_installation()
+    if artifacts is not None and pool == "local":
+        checks.append(check_artifacts(_parse_artifacts(artifacts)))
     if pool == "ray":
         checks += _check_ray(ray_address, artifacts, db)
     if as_json:
@@ -257,24 +261,38 @@ def doctor(
         width = max(MIN_NAME_WIDTH, *(len(check.name) for check in checks))
         for check in checks:
             mark = Text("✓", "green") if check.ok else Text("✗", "red")
+            if check.ok and check.advice is not None:
+                mark = Text("!", "yellow")
             out.print(mark, f"{check.name:<{width}}", check.detail, highlight=False)
+            if check.advice is not None:
+                advice = Text(f"→ {check.advice}.")
+                out.print(
+                    Padding(advice, (0, 0, 0, width + ADVICE_INDENT), expand=False), highlight=False
+                )
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
 
-def _check_ray(address: str, artifacts: Path | None, db: str | None) -> list[Check]:
+def _check_ray(address: str, artifacts: str | None, db: str | None) -> list[Check]:
     """The checks of a Ray cluster; see `doctor`."""
     from ...runners.inspection.cluster_doctor import check_cluster
     from ...studies.config import check_ray_address
-    from ...studies.database.artifacts import ARTIFACTS, artifacts_beside
+    from ...studies.database.artifacts import artifacts_beside, location_in
     from ...studies.database.connection import locate
 
     try:
         check_ray_address(address)
     except ValueError as error:
         raise UsageError(f"doctor: ray_address: {error}") from None
-    if artifacts is not None:
-        folder = artifacts.expanduser().resolve() / ARTIFACTS
-    else:
-        folder = artifacts_beside(locate(db))
-    return check_cluster(address, folder)
+    parent = None if artifacts is None else _parse_artifacts(artifacts)
+    shared = str(artifacts_beside(locate(db))) if parent is None else location_in(parent)
+    return check_cluster(address, shared)
+
+
+def _parse_artifacts(artifacts: str) -> str:
+    from ...runners.artifacts.location import parse_location
+
+    try:
+        return parse_location(artifacts)
+    except ValueError as error:
+        raise UsageError(f"doctor: --artifacts {error}") from None

@@ -194,7 +194,7 @@ class Coordinator:
             if self._error is None:
                 if isinstance(error, StudyError | MissingStorageError):
                     raise
-                artifacts = self.store.artifacts_of(self.record)
+                artifacts = self.store.artifacts_of(self.record).folder
                 verb = self.trial_source.verb
                 self._error = as_machine_error(error, self.record.name, verb, [artifacts]) or error
             # Further errors follow from the first one, for example because no write succeeds.

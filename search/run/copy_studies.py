@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ...errors import AttentuneError, StudyError, UsageError
-from ...studies.database.artifact_copies import FileCount, FolderCopy
+from ...studies.database.artifact_copies import DraftCopy, FileCount, copy_folder
 from ...studies.database.leases import busy
 from ...studies.database.store import Store
 from ...studies.database.studies import new_folder_name
@@ -137,9 +137,16 @@ class _Copier:
         with hold_lease(source, record, counts_time=False) as lease:
             original = source.studies.get(record.name)
             copy = replace(original, folder=new_folder_name())
-            folder = source.study_folder(original)
+            folders = source.artifact_folders, target.artifact_folders
+            holder = folders[0].store_of(original)
             with_optuna = source.retry(lambda: self._is_in_optuna(original))
-            artifacts = FolderCopy(folder, target.study_folder(copy), on_file)
+            artifacts = copy_folder(
+                holder,
+                folders[0].study_key(original),
+                folders[1].store_of(copy),
+                folders[1].study_key(copy),
+                on_file,
+            )
             try:
                 rows = target.retry(
                     lambda: source.retry(lambda: self._write(lease, copy, artifacts, with_optuna))
@@ -155,7 +162,7 @@ class _Copier:
             logger.warning(
                 "%s holds no files of %r, so the copy has the results, and neither weights nor "
                 "checkpoints.",
-                folder.parent,
+                holder.name,
                 record.name,
             )
         return CopiedStudy(record.name, rows.trials, rows.rows, artifacts.count)
@@ -169,7 +176,7 @@ class _Copier:
             return study is not None
 
     def _write(
-        self, lease: StudyLease, copy: StudyRecord, artifacts: FolderCopy, with_optuna: bool
+        self, lease: StudyLease, copy: StudyRecord, artifacts: DraftCopy, with_optuna: bool
     ) -> StudyRows:
         """Write all rows of a study and compare them, in one transaction of the target."""
         with self._target.begin("commit") as written:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ...files import is_draft, remove_path
+from ...files import is_draft
+from ...runners.artifacts.store import StoredFile
 from ...runners.results import (
     CHECKPOINT_FILE,
     PREDICTIONS_FILE,
@@ -36,13 +36,17 @@ FREED_FRACTION = 0.1
 """Fraction of the limit that is freed at once when the weights exceed it."""
 UNTIL_RECORDED = (CHECKPOINT_FILE, RESULT_FILE)
 """Files of a trial that are of no use once its end is recorded."""
+_OUTPUT = f"{USER_FILES_FOLDER}/{USER_OUTPUT_FILE}"
 _TRIAL_FOLDER = re.compile(r"trial-(\d+)")
 
 logger = logging.getLogger(__name__)
 
 
 class StudyFiles:
-    """The folder of a study, while this process holds the study's lease.
+    """The files of a study, while this process holds the study's lease.
+
+    What has to be asked of a URL for that is asked in the thread of its store, so that no trial
+    waits for it.
 
     Args:
         run: the study; its plan says which weights to keep.
@@ -50,6 +54,7 @@ class StudyFiles:
 
     def __init__(self, run: StudyRun) -> None:
         self._run = run
+        self._artifacts = run.store.artifacts_of(run.record)
         self._weights: dict[int, int] = {}  # Bytes by the number of the trial.
         self._unjudged = 0
         self._limit_announced = False
@@ -63,74 +68,84 @@ class StudyFiles:
         store, record = self._run.store, self._run.record
         trials = store.trials.read(record) + store.trials.read_outside_search(record)
         states = {trial.number: trial.state for trial in trials}
-        folder = store.study_folder(record)
-        for path in _entries(folder):
-            number = _TRIAL_FOLDER.fullmatch(path.name)
-            if is_draft(path):
-                _delete(path)
-            elif number and path.is_dir() and not path.is_symlink():
-                self._clean_up_trial(path, int(number[1]), states.get(int(number[1])))
+        study = store.artifact_folders.study_key(record)
+
+        def clean_up_trials() -> None:
+            folders: dict[str, dict[str, StoredFile]] = {}
+            for path, file in self._artifacts.files(study).items():
+                folder, _, name = path.partition("/")
+                folders.setdefault(folder, {})[name] = file
+            for folder, files in folders.items():
+                number = _TRIAL_FOLDER.fullmatch(folder)
+                if is_draft(Path(folder)):
+                    self._artifacts.delete(f"{study}/{folder}")
+                elif number and "" not in files:
+                    state = states.get(int(number[1]))
+                    self._clean_up_trial(f"{study}/{folder}", files, int(number[1]), state)
+
+        self._artifacts.later(clean_up_trials)
         self._apply_plan()
 
-    def _clean_up_trial(self, folder: Path, number: int, state: str | None) -> None:
+    def _clean_up_trial(
+        self, key: str, files: Mapping[str, StoredFile], number: int, state: str | None
+    ) -> None:
         outdated = set() if state == "running" else {*UNTIL_RECORDED}
         if state in ("pruned", "failed"):
-            outdated |= {WEIGHTS_FILE, PREDICTIONS_FILE}
-            _delete_user_files(folder)
+            outdated |= {WEIGHTS_FILE, PREDICTIONS_FILE, *_user_files(files)}
         if state == "complete" and self._run.plan.keep_predictions == "none":
             outdated.add(PREDICTIONS_FILE)
-        for path in _entries(folder):
-            if is_draft(path) or path.name in outdated:
-                _delete(path)
+        names = {path.partition("/")[0] for path in files}
+        outdated = {name for name in outdated if name in names or name in files}
+        for name in outdated | {name for name in names if is_draft(Path(name))}:
+            self._artifacts.delete(f"{key}/{name}")
         if state == "complete":
-            self._add_weights(folder, number)
-        with suppress(OSError):
-            folder.rmdir()  # If it is empty.
+            self._add_weights(files, number)
 
     def on_trial_end(self, trial: TrialRecord) -> None:
         """Delete the checkpoint of a trial whose end is recorded, and weights as planned.
 
         Drafts are those of workers that were killed while they wrote.
         """
-        folder = self._run.store.trial_folder(self._run.record, trial.number)
-        for path in _entries(folder):
-            if is_draft(path) or path.name in UNTIL_RECORDED:
-                _delete(path)
-        if trial.state == "complete":
-            self._add_weights(folder, trial.number)
-        else:
-            _delete(folder / WEIGHTS_FILE)
-            _delete(folder / PREDICTIONS_FILE)
-            _delete_user_files(folder)
-            with suppress(OSError):
-                folder.rmdir()
+        key = self._key_of(trial.number)
+        state = "complete" if trial.state == "complete" else "failed"
+
+        def clean_up_trial() -> None:
+            self._clean_up_trial(key, self._artifacts.files(key), trial.number, state)
+
+        self._artifacts.later(clean_up_trial)
         self._unjudged += 1
         plan = self._run.plan
         if plan.keep_weights != "front" or self._unjudged >= UNJUDGED_WEIGHTS:
             self._apply_plan()
 
+    def _key_of(self, number: int) -> str:
+        return self._run.store.artifact_folders.trial_key(self._run.record, number)
+
     def on_study_end(self) -> None:
         """Delete the weights that the plan does not keep, as far as they are left."""
+        self._artifacts.await_tasks()
         self._apply_plan()
+        self._artifacts.await_tasks()
 
-    def _add_weights(self, folder: Path, number: int) -> None:
-        with suppress(OSError):
-            self._weights[number] = (folder / WEIGHTS_FILE).stat().st_size
-        if size := sum(_size(path) for path in (folder / USER_FILES_FOLDER).rglob("*")):
-            self._weights[number] = self._weights.get(number, 0) + size
+    def _add_weights(self, files: Mapping[str, StoredFile], number: int) -> None:
+        names = [name for name in (WEIGHTS_FILE, *_all_user_files(files)) if name in files]
+        size = sum(files[name].size for name in names)
+        if WEIGHTS_FILE in files or size > 0:
+            self._weights[number] = size
 
     def _apply_plan(self) -> None:
         self._unjudged = 0
         plan = self._run.plan
         limit = plan.weights_limit_mib * 2**20
-        exceeds = sum(self._weights.values()) > limit
-        if not self._weights or (plan.keep_weights == "all" and not exceeds):
+        weights = dict(self._weights)  # Another thread may add to it.
+        exceeds = sum(weights.values()) > limit
+        if not weights or (plan.keep_weights == "all" and not exceeds):
             return
         if plan.keep_weights == "none":
-            self._delete_weights(list(self._weights))
+            self._delete_weights(list(weights))
             return
         trials = self._run.store.trials.read(self._run.record)
-        searched = [trial.number for trial in trials if trial.number in self._weights]
+        searched = [trial.number for trial in trials if trial.number in weights]
         findings = read_findings(self._run.store, self._run.record, trials)
         kept = exported_numbers(findings)
         outdated = [number for number in searched if number not in kept]
@@ -140,18 +155,21 @@ class StudyFiles:
         distances = distances_from_front(findings)
         outdated.sort(key=lambda number: (-distances.get(number, 0.0), number))
         self._announce_limit()
-        excess = sum(self._weights.values()) - (1 - FREED_FRACTION) * limit
+        excess = sum(weights.values()) - (1 - FREED_FRACTION) * limit
         while excess > 0 and outdated:
-            excess -= self._weights[outdated[0]]
+            excess -= weights[outdated[0]]
             self._delete_weights([outdated.pop(0)])
 
     def _delete_weights(self, numbers: Sequence[int]) -> None:
+        keys = [self._key_of(number) for number in numbers]
+
+        def delete() -> None:
+            for key in keys:
+                for name in (WEIGHTS_FILE, *_user_files(self._artifacts.files(key))):
+                    self._artifacts.delete(f"{key}/{name}")
+
+        self._artifacts.later(delete)
         for number in numbers:
-            folder = self._run.store.trial_folder(self._run.record, number)
-            _delete(folder / WEIGHTS_FILE)
-            _delete_user_files(folder)
-            with suppress(OSError):
-                folder.rmdir()
             del self._weights[number]
 
     def _announce_limit(self) -> None:
@@ -188,35 +206,10 @@ def distances_from_front(findings: Findings) -> dict[int, float]:
     return distances
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What is in a folder; nothing if it cannot be read."""
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+def _user_files(files: Iterable[str]) -> list[str]:
+    """What a user's own evaluation has written for a trial, but not what it has printed."""
+    return [path for path in _all_user_files(files) if path != _OUTPUT]
 
 
-def _delete(path: Path) -> None:
-    """Delete a file or folder. What cannot be deleted costs space, and no result."""
-    with suppress(OSError):
-        remove_path(path)
-
-
-def _delete_user_files(folder: Path) -> None:
-    """Delete what a user's own evaluation has written for a trial, but not what it has printed."""
-    files = folder / USER_FILES_FOLDER
-    if files.is_symlink():
-        return
-    for path in _entries(files):
-        if path.name != USER_OUTPUT_FILE:
-            _delete(path)
-    with suppress(OSError):
-        files.rmdir()
-
-
-def _size(path: Path) -> int:
-    """The bytes of a file; 0 for anything else."""
-    with suppress(OSError):
-        if path.is_file() and not path.is_symlink():
-            return path.stat().st_size
-    return 0
+def _all_user_files(files: Iterable[str]) -> list[str]:
+    return [path for path in files if path.startswith(f"{USER_FILES_FOLDER}/")]

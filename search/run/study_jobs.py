@@ -42,12 +42,15 @@ class StudyJobs:
         config, plan, costs = self._run.config, self._run.plan, proposal.costs
         if costs is not None:
             costs = self.share_latency(proposal.architecture, proposal.role, costs)
+        record, folders = self._run.record, self._run.store.artifact_folders
+        key = folders.trial_key(record, proposal.number)
         return Job(
             number=proposal.number,
             architecture=proposal.architecture,
             recipe=config.recipe,
             seed=proposal.seed,
-            folder=self._run.store.trial_folder(self._run.record, proposal.number),
+            folder=folders.of_trial(record, proposal.number),
+            folder_url=folders.store_of(record).url_of(key),
             measure=config.measured,
             limits=config.limits,
             costs=costs,

@@ -17,17 +17,17 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ...errors import MachineError, StoreError, StudyError
 from ...files import find_path
 from ...interrupts import defer_interrupts
 from ...machine_faults import machine_fault
+from ...runners.artifacts.store import ArtifactStore, open_store
 from ...runners.data import Progress
 from ...spaces.attentions.plugins.register import origins_of
 from ...studies.config import validated
-from ...studies.database.artifacts import ARTIFACTS
+from ...studies.database.artifacts import location_in
 from ...studies.database.store import Store
 from ...studies.objectives import objective
 from ...studies.records import StudyRecord
@@ -72,9 +72,10 @@ def store_request(
     )
 
 
-def artifacts_of_request(store: Store, request: SearchRequest) -> Path:
-    """The folder of artifacts of a study that is not stored yet."""
-    return store.artifacts if request.artifacts is None else Path(request.artifacts) / ARTIFACTS
+def artifacts_of_request(store: Store, request: SearchRequest) -> ArtifactStore:
+    """What will hold the artifacts of a study that is not stored yet."""
+    parent = request.artifacts
+    return open_store(str(store.artifacts) if parent is None else location_in(parent))
 
 
 def set_up(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import MachineError, StudyError, TrialError, UsageError
 from ...interrupts import defer_interrupts
+from ...runners.artifacts.store import ArtifactStore
 from ...runners.data.dataset import DataInfo
 from ...runners.recipe import Recipe
 from ...runners.user_evaluation import UserEvaluation
@@ -24,17 +25,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def check_workers(plan: RunPlan, artifacts: Path) -> None:
+def check_workers(plan: RunPlan, artifacts: ArtifactStore) -> None:
     """Check that there can be workers as a plan asks for, before anything slow begins.
 
     Args:
         plan: of a study that is not set up yet.
-        artifacts: the folder that holds its artifacts; workers need it.
+        artifacts: what will hold its artifacts; workers need it.
 
     Raises:
         UsageError: the device or the address of a cluster cannot be used.
-        MachineError: a cluster is not there, or its nodes cannot run one study together.
+        MachineError: a cluster is not there, or its nodes cannot run one study together; or the
+            artifacts cannot be written.
     """
+    artifacts.check()
     if plan.pool == "local":
         return
     with defer_interrupts():
@@ -71,9 +74,13 @@ def pool_settings(
         device: where they train.
         data_keys: of the prepared data that trials will use.
         gpus_per_trial: on which each trial is trained.
+
+    Raises:
+        MachineError: the artifacts of the study cannot be written.
     """
-    files = [] if run.plan.pool == "local" else _files_of(run)
     artifacts = run.store.artifacts_of(run.record)
+    artifacts.check()
+    files = [] if run.plan.pool == "local" else _files_of(run)
     settings = _settings(run.plan, device, artifacts, files, data_keys)
     return replace(settings, gpus_per_trial=gpus_per_trial)
 
@@ -157,7 +164,7 @@ def check_shared_batches(recipe: Recipe, gpus: int, data: Iterable[DataInfo]) ->
 def _settings(
     plan: RunPlan,
     device: str,
-    artifacts: Path,
+    artifacts: ArtifactStore,
     files: Iterable[Path] = (),
     data_keys: Iterable[str | None] = (),
 ) -> PoolSettings:
@@ -166,7 +173,7 @@ def _settings(
         plan.workers,
         plan.workers_per_gpu,
         plan.ray_address,
-        folders=(artifacts.resolve(),),
+        shared=(artifacts.location,),
         files=tuple(files),
         data_keys=tuple(dict.fromkeys(key for key in data_keys if key is not None)),
     )

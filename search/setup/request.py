@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from ...errors import UsageError, did_you_mean
+from ...runners.artifacts.location import parse_location
 from ...runners.recipe import MAX_COUNT, MAX_SEED, ONECYCLE_WARMUP, RATES, Recipe
 from ...runners.results import DEFAULT_MAX_PREDICTIONS_MIB
 from ...spaces.search_space.space import OwnAttentionPolicy, Space, load_space
@@ -255,8 +256,9 @@ class SearchRequest(_SharedSettings):
     artifacts: str | None = Field(
         None,
         min_length=1,
-        description="Folder for checkpoints, weights and predictions, which all nodes of a cluster "
-        "have to share. Default: beside an SQLite database; for PostgreSQL, the current folder.",
+        description="Folder or URL (s3://bucket/folder) for checkpoints, weights and predictions, "
+        "which all nodes of a cluster have to share. Default: beside an SQLite database; for "
+        "PostgreSQL, the current folder.",
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
         "auto", description="Memory layout of feature maps."
@@ -269,13 +271,8 @@ class SearchRequest(_SharedSettings):
 
     @field_validator("artifacts")
     @classmethod
-    def _folder(cls, value: str | None) -> str | None:
-        if value is not None and "://" in value:
-            raise ValueError(
-                "has to be a folder, because checkpoints are replaced and weights are read in "
-                f"place; mount {value} and give the folder"
-            )
-        return None if value is None else str(Path(value).expanduser().resolve())
+    def _location(cls, value: str | None) -> str | None:
+        return None if value is None else parse_location(value)
 
     @field_validator("lr", "attention_lr", mode="before")
     @classmethod

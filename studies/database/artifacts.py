@@ -6,7 +6,8 @@
         study-0123abcd.removed      the study is being removed from the database that it names, or
                                     is just being added to it by `db copy`
 
-It is beside the database, unless a study names another folder for its own (`search --artifacts`).
+It is beside the database, unless a study names another folder or a URL for its own (`search
+--artifacts`). What is done with the files is the same for both: `runners/artifacts/store.py`.
 
 A database may come from somebody else, so what it says is checked before it becomes a path: only
 names of this form are accepted, and a path that leads out of the folder is refused.
@@ -15,14 +16,16 @@ names of this form are accepted, and a path that leads out of the folder is refu
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sqlalchemy import URL
 
-from ...errors import MissingStorageError, StoreError
+from ...errors import MachineError, MissingStorageError, StoreError, UsageError
 from ...files import make_folder, sync_file, sync_folder
+from ...runners.artifacts.local_store import require_inside
+from ...runners.artifacts.location import is_url
+from ...runners.artifacts.store import ArtifactStore, open_store
 from ..records import StudyRecord
 
 ARTIFACTS = "attentune.artifacts"
@@ -41,6 +44,11 @@ def artifacts_beside(database: URL) -> Path:
     return parent.resolve() / ARTIFACTS
 
 
+def location_in(parent: str) -> str:
+    """The folder of artifacts in a folder, or at a URL."""
+    return f"{parent}/{ARTIFACTS}" if is_url(parent) else str(Path(parent) / ARTIFACTS)
+
+
 class ArtifactFolders:
     """The folders of the studies of a database.
 
@@ -57,34 +65,50 @@ class ArtifactFolders:
         """
         self.root, self._database = parent / ARTIFACTS, database
 
-    def root_of(self, study: StudyRecord) -> Path:
-        """The folder of artifacts that holds the folder of a study."""
-        parent = study.config.artifacts
-        return self.root if parent is None else parent / ARTIFACTS
+    def store_of(self, study: StudyRecord) -> ArtifactStore:
+        """What holds the files of a study, under `study_key`."""
+        return self._store_in(study.config.artifacts)
 
-    def of_study(self, study: StudyRecord) -> Path:
-        """The folder of a study; it need not exist yet.
+    def _store_in(self, parent: str | None) -> ArtifactStore:
+        return open_store(str(self.root) if parent is None else location_in(parent))
+
+    def study_key(self, study: StudyRecord) -> str:
+        """The key of a study's folder.
 
         Raises:
-            StoreError: the record names a folder that attentune did not make, or a link leads out
-                of the folder of artifacts.
+            StoreError: the record names a folder that attentune did not make.
         """
         if not isinstance(study.folder, str) or not _STUDY_FOLDER.fullmatch(study.folder):
             raise StoreError(
                 f"the database names {study.folder!r} as the folder of the study {study.name!r}, "
                 "which is no folder that attentune makes; nothing is read or written there."
             )
-        root = self.root_of(study)
-        return _inside(root / study.folder, root)
+        return study.folder
+
+    def trial_key(self, study: StudyRecord, number: int) -> str:
+        """The key of a trial's folder; raises as `study_key`."""
+        if not isinstance(number, int) or number < 0:
+            raise StoreError(f"{number!r} is no number of a trial of {study.name!r}.")
+        return f"{self.study_key(study)}/trial-{number:05d}"
+
+    def of_study(self, study: StudyRecord) -> Path:
+        """The folder of a study; it need not exist yet. For one at a URL, no files are in it.
+
+        Raises:
+            StoreError: as `study_key`, or a link leads out of the folder of artifacts.
+        """
+        return self._path(study, self.study_key(study))
 
     def of_trial(self, study: StudyRecord, number: int) -> Path:
         """The folder of a trial; it need not exist yet. Raises as `of_study`."""
-        if not isinstance(number, int) or number < 0:
-            raise StoreError(f"{number!r} is no number of a trial of {study.name!r}.")
-        return _inside(self.of_study(study) / f"trial-{number:05d}", self.root_of(study))
+        return self._path(study, self.trial_key(study, number))
+
+    def _path(self, study: StudyRecord, key: str) -> Path:
+        root = self.store_of(study).folder
+        return require_inside(root / key, root)
 
     def file(self, study: StudyRecord, number: int, name: str) -> Path:
-        """A file of a trial; it need not exist.
+        """A file of a trial on this machine, where one at a URL is copied; it need not exist.
 
         Args:
             study: the trial's study.
@@ -92,13 +116,18 @@ class ArtifactFolders:
             name: a name that is a constant of this program.
 
         Raises:
-            StoreError: as `of_study`.
+            StoreError: as `of_study`, or the URL cannot be read.
         """
-        return _inside(self.of_trial(study, number) / name, self.root_of(study))
+        key = f"{self.trial_key(study, number)}/{name}"
+        try:
+            return self.store_of(study).local_copy(key)
+        except (MachineError, UsageError) as error:
+            raise StoreError(str(error)) from None
 
     def announce_removal(self, study: StudyRecord) -> None:
         """Record that a study is about to be removed, so that a later command can finish it."""
-        if self.of_study(study).is_dir():
+        self.of_study(study)
+        if self.store_of(study).exists(study.folder):
             self._mark(study)
 
     def announce_copy(self, study: StudyRecord) -> None:
@@ -112,7 +141,7 @@ class ArtifactFolders:
     def remove(self, study: StudyRecord) -> None:
         """Delete the folder of a study that has been removed from the database."""
         self.of_study(study)
-        self._delete(study.folder, self.root_of(study))
+        self._delete(study.folder, self.store_of(study))
 
     def finish_removals(self, read_studies: Callable[[], Iterable[StudyRecord]]) -> None:
         """Delete the folders of studies whose removal, or whose addition, was interrupted.
@@ -132,10 +161,10 @@ class ArtifactFolders:
                 marker.unlink(missing_ok=True)
             else:
                 _, _, parent = marker.read_text("utf-8").partition("\n")
-                self._delete(folder, Path(parent) / ARTIFACTS if parent else self.root)
+                self._delete(folder, self._store_in(parent or None))
 
     def _mark(self, study: StudyRecord) -> None:
-        """Write the marker of a study, with the folder that it names for its artifacts, if any.
+        """Write the marker of a study, with the place that it names for its artifacts, if any.
 
         Markers are in the database's own folder of artifacts, where a later command looks for them.
         """
@@ -145,10 +174,8 @@ class ArtifactFolders:
         sync_file(marker)
         sync_folder(self.root)
 
-    def _delete(self, folder: str, root: Path) -> None:
-        # A link is not followed: rmtree refuses one, and removes those inside as links.
-        shutil.rmtree(root / folder, ignore_errors=True)
-        if not (root / folder).exists():
+    def _delete(self, folder: str, store: ArtifactStore) -> None:
+        if store.delete(folder):
             self._marker(folder).unlink(missing_ok=True)
 
     def _marker(self, folder: str) -> Path:
@@ -162,21 +189,6 @@ class ArtifactFolders:
             return False
 
 
-def _inside(path: Path, root: Path) -> Path:
-    """The path itself, if neither it nor a folder on the way to it from the root is a link."""
-    expected = root.resolve().joinpath(*path.relative_to(root).parts)
-    try:
-        leads_elsewhere = path.resolve() != expected
-    except (OSError, RuntimeError, ValueError):  # a loop of links, or a null character
-        leads_elsewhere = True
-    if leads_elsewhere:
-        raise StoreError(
-            f"{path} is a link, or inside one; attentune only uses files that are in {root} "
-            "themselves."
-        )
-    return path
-
-
 class FolderWatch:
     """Notices that the folder of a study was removed, moved or replaced while it is in use.
 
@@ -184,7 +196,9 @@ class FolderWatch:
     """
 
     def __init__(self, folders: ArtifactFolders, study: StudyRecord) -> None:
-        self._paths = (folders.root_of(study), folders.of_study(study))
+        folders.of_study(study)
+        root = folders.store_of(study).watched_folder
+        self._paths = () if root is None else (root, root / study.folder)
         self._identities: dict[Path, tuple[int, int]] = {}
 
     def check(self) -> None:

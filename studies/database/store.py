@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from ...errors import StoreError, UsageError
+from ...runners.artifacts.store import ArtifactStore
 from ..records import StudyRecord
 from .artifacts import ArtifactFolders
 from .connection import Database, Mode
@@ -160,9 +161,9 @@ class Store:
         """
         return self.artifact_folders.root
 
-    def artifacts_of(self, study: Study) -> Path:
-        """The folder of artifacts in which a study has its folder."""
-        return self.artifact_folders.root_of(self.studies.record_of(study))
+    def artifacts_of(self, study: Study) -> ArtifactStore:
+        """The folder of artifacts, or the URL, at which a study has its folder."""
+        return self.artifact_folders.store_of(self.studies.record_of(study))
 
     @property
     def artifact_folders(self) -> ArtifactFolders:
@@ -173,13 +174,15 @@ class Store:
     def study_folder(self, study: Study) -> Path:
         """The folder of a study's artifacts; it need not exist yet.
 
+        If they are at a URL, no files are in it; see `artifacts_of`.
+
         Raises:
             StoreError: the database names a folder that is not attentune's.
         """
         return self.artifact_folders.of_study(self.studies.record_of(study))
 
     def trial_folder(self, study: Study, number: int) -> Path:
-        """The folder of one trial's artifacts; it need not exist yet.
+        """The folder of one trial's artifacts; it need not exist yet. See `study_folder`.
 
         Raises:
             StoreError: the database names a folder that is not attentune's.
@@ -187,7 +190,9 @@ class Store:
         return self.artifact_folders.of_trial(self.studies.record_of(study), number)
 
     def trial_file(self, study: Study, number: int, name: str) -> Path:
-        """A file of one trial's artifacts; it need not exist.
+        """A file of one trial's artifacts on this machine; it need not exist.
+
+        It is a copy if they are at a URL, and not to be changed.
 
         Args:
             study: by record or name.
@@ -195,7 +200,8 @@ class Store:
             name: of the file, which must not come from the database.
 
         Raises:
-            StoreError: the database names a folder that is not attentune's, or the file is a link.
+            StoreError: the database names a folder that is not attentune's, or the file is a link,
+                or the URL cannot be read.
         """
         return self.artifact_folders.file(self.studies.record_of(study), number, name)
 

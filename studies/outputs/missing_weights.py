@@ -45,7 +45,7 @@ def _describe_loss(store: Store, study: StudyRecord, label: str) -> str:
     if plan is not None and plan.keep_weights == "front":
         return f"the weights of {label} were not kept, as it is not on the front (--keep-weights)"
     return (
-        f"the weights of {label} are missing in {store.artifacts_of(study)}, where they were "
+        f"the weights of {label} are missing in {store.artifacts_of(study).name}, where they were "
         "deleted or exceeded --max-weights-size"
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from attentune.errors import MachineError
 from attentune.runners.inspection import cluster_doctor
@@ -50,7 +48,7 @@ class FakeCheck:
 def test_each_node_is_one_line(monkeypatch):
     monkeypatch.setattr(cluster_doctor.RayCluster, "connect", lambda _: FakeCluster())
     monkeypatch.setattr(cluster_doctor, "ClusterCheck", FakeCheck)
-    ray, a, b, c = check_cluster("auto", Path("/shared"))
+    ray, a, b, c = check_cluster("auto", "/shared")
     assert (ray.ok, ray.detail) == (True, "2.60.0, 3 nodes with 24 CPUs and 2 GPUs")
     assert a.ok
     assert a.detail.startswith("as this machine: python 3.11.7, torch 2.13, timm 1, attentune 0.1;")
@@ -64,13 +62,13 @@ def test_a_cluster_that_cannot_be_reached_is_the_outcome_of_its_check(monkeypatc
         raise MachineError("there is no Ray cluster on this machine")
 
     monkeypatch.setattr(cluster_doctor.RayCluster, "connect", refuse)
-    (ray,) = check_cluster("auto", Path("/shared"))
+    (ray,) = check_cluster("auto", "/shared")
     assert (ray.ok, ray.detail) == (False, "there is no Ray cluster on this machine")
 
 
 @pytest.mark.ray
 def test_a_cluster_of_this_machine_passes(ray_cluster, tmp_path):
-    ray, node = check_cluster(ray_cluster.address, tmp_path / "shared")
+    ray, node = check_cluster(ray_cluster.address, str(tmp_path / "shared"))
     assert ray.ok
     assert "1 node with 1 CPU and 0 GPUs" in ray.detail
     assert node.ok, node.detail

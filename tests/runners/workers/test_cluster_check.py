@@ -11,6 +11,7 @@ from attentune.runners.workers.cluster_check import (
     CHECK_FOLDER,
     ClusterCheck,
     describe_problems,
+    make_token,
     require_equal_nodes,
 )
 from attentune.runners.workers.ray_cluster import ClusterNode
@@ -51,11 +52,12 @@ class FakeRay:
         return reference
 
 
-def check_node(tmp_path, change=lambda _: None, files=()):
+def check_node(tmp_path, change=lambda _: None, files=(), scheme=""):
     cluster = SimpleNamespace(ray=FakeRay(change), on_node=lambda _: {})
-    with ClusterCheck(cluster, [tmp_path / "shared"], files) as check:
+    with ClusterCheck(cluster, [f"{scheme}{tmp_path}/shared"], files) as check:
         (outcome,) = check.check([NODE])
-    assert not (tmp_path / "shared").exists(), "nothing is left"
+    shared = tmp_path / "shared"
+    assert not list(shared.glob("*")) if scheme else not shared.exists(), "nothing is left"
     return outcome
 
 
@@ -89,6 +91,20 @@ def test_each_difference_is_one_clause_with_the_node(tmp_path):
         require_equal_nodes([check])
 
 
+def test_a_url_is_read_and_written_by_the_node(tmp_path):
+    assert check_node(tmp_path, scheme="file://").problems == ()
+
+    def change(facts):
+        facts["folders"] = dict.fromkeys(facts["folders"], "lacks a package for it (Install s3fs)")
+
+    (problem,) = check_node(tmp_path, change, scheme="file://").problems
+    assert problem.startswith(
+        f"lacks a package for it (Install s3fs): file://{tmp_path}/shared, wh"
+    )
+    with pytest.raises(MachineError, match="cannot write"):
+        make_token("file:///proc/attentune")
+
+
 def test_an_answer_that_does_not_arrive_is_of_another_folder(tmp_path):
     def change(_):
         for answer in (tmp_path / "shared").glob(f"{CHECK_FOLDER}*/{NODE.id}"):
@@ -111,4 +127,4 @@ def test_clocks_that_differ_noticeably_are_reported(tmp_path, ahead, reported):
 def test_a_folder_that_this_machine_cannot_write_is_refused(tmp_path):
     (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(MachineError, match="cannot be written"):
-        ClusterCheck(SimpleNamespace(), [tmp_path / "file" / "shared"])
+        ClusterCheck(SimpleNamespace(), [str(tmp_path / "file" / "shared")])

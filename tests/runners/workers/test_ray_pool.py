@@ -67,7 +67,7 @@ def long_job(job):
 def test_nodes_join_with_their_own_copy_of_the_data_and_leave(ray_cluster, job, tmp_path, follow):
     data = prepare_data(job.recipe)
     job = replace(job, data_key=data.key)
-    with pool_on(ray_cluster, data_keys=(data.key,), folders=(tmp_path,)) as pool:
+    with pool_on(ray_cluster, data_keys=(data.key,), shared=(str(tmp_path),)) as pool:
         assert (pool.idle, pool.size) == (1, 1)
         with another_node(ray_cluster) as node:
             await_idle(pool, 2)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from attentune.runners.events import EpochDone
+from attentune.runners.results import WEIGHTS_FILE
 from attentune.search.run.callback import Callback
 from attentune.search.run.session import create_study, run_study
 from attentune.search.setup.request import read_request
@@ -49,11 +50,16 @@ def test_twelve_trials_on_this_machine_equal_six_and_six_on_ray(tmp_path, ray_cl
     with Store.open(tmp_path / "s.db", create=True) as store:
         search(store, "here")
         on_ray = {"pool": "ray", "ray_address": ray_cluster.address}
-        record = search(store, "there", trials=6, **on_ray)
+        bucket = f"file://{tmp_path}/bucket"
+        record = search(store, "there", trials=6, artifacts=bucket, **on_ray)
         run_study(store, store.studies.get("there"), plan_changes={"trials": 12})
         assert record.config.plan.pool == "ray"
         assert len(results(store, "there")) == 12
         assert results(store, "there") == results(store, "here")
+        files = store.artifacts_of("there").files(record.folder)
+        assert len([name for name in files if name.endswith(WEIGHTS_FILE)]) == 12
+        weights = [store.trial_file(name, 11, WEIGHTS_FILE) for name in ("here", "there")]
+        assert weights[0].stat().st_size == weights[1].stat().st_size
 
 
 class NodeKiller(Callback):

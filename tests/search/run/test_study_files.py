@@ -171,6 +171,6 @@ def test_a_file_that_cannot_be_deleted_ends_no_study(bench, monkeypatch):
     def refuse(_path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("attentune.search.run.study_files.remove_path", refuse)
+    monkeypatch.setattr("attentune.runners.artifacts.local_store.remove_path", refuse)
     bench.run("s", 4, bench.config(), on_epoch=write_files, keep_weights="none")
     assert [row[3] for row in bench.rows("s")] == ["complete"] * 4

@@ -103,12 +103,16 @@ def test_a_rate_that_is_none_is_refused(rate):
         request(lr=rate)
 
 
-def test_the_folder_of_artifacts_is_absolute_and_no_url(tmp_path, monkeypatch):
+def test_the_folder_of_artifacts_is_absolute_and_a_url_has_no_password(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     request = read_request({"backbone": "resnet18", "data": "digits", "artifacts": "here"}, None)
     assert request.artifacts == str(tmp_path / "here")
-    with pytest.raises(UsageError, match=r"artifacts.*mount s3://bucket and give the folder"):
-        read_request({"backbone": "resnet18", "data": "d", "artifacts": "s3://bucket"}, None)
+    request = read_request({"backbone": "resnet18", "data": "d", "artifacts": "s3://b/x/"}, None)
+    assert request.artifacts == "s3://b/x"
+    with pytest.raises(UsageError, match=r"artifacts.*without a password") as caught:
+        read_request({"backbone": "resnet18", "data": "d", "artifacts": "s3://k:secret@b"}, None)
+    assert "s3://k:***@b" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

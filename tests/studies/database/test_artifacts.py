@@ -180,8 +180,8 @@ def test_a_study_may_keep_its_artifacts_in_another_folder(
         study, beside = create(store, artifacts=str(shared)), create(store, "b")
         weights = give_weights(store, study)
         assert weights.is_relative_to(shared / ARTIFACTS)
-        assert store.artifacts_of("first") == shared / ARTIFACTS
-        assert store.artifacts_of(beside) == store.artifacts == tmp_path / "db" / ARTIFACTS
+        assert store.artifacts_of("first").folder == shared / ARTIFACTS
+        assert store.artifacts_of(beside).folder == store.artifacts == tmp_path / "db" / ARTIFACTS
         watch = FolderWatch(store.artifact_folders, study)
         watch.check()
         monkeypatch.setattr(ArtifactFolders, "remove", kill)
@@ -199,7 +199,7 @@ def test_a_study_may_keep_its_artifacts_in_another_folder(
 @pytest.mark.parametrize("stored", ["relative", 7, None])
 def test_what_is_no_absolute_path_names_no_folder(tmp_path: Path, stored: object) -> None:
     with Store.open(tmp_path / "x.db", create=True) as store:
-        assert store.artifacts_of(create(store, artifacts=stored)) == store.artifacts
+        assert store.artifacts_of(create(store, artifacts=stored)).folder == store.artifacts
 
 
 class Killed(BaseException):

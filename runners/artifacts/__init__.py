@@ -1,0 +1,1 @@
+"""Where the files of trials are: a folder, or a URL of object storage; imports no torch."""
