@@ -28,7 +28,7 @@ STUDY_RUN_PREFIX = "study"
 
 
 @dataclass(frozen=True)
-class TrialStart:
+class LoggedStart:
     """A trial that begins, as a run of a tracker.
 
     Attributes:
@@ -103,7 +103,7 @@ class StudyProgress:
 
 def trial_start(
     study: StudyRecord, trial: TrialRecord, reached: Mapping[str, Collection[int]] | None = None
-) -> TrialStart:
+) -> LoggedStart:
     """What is logged when a trial begins.
 
     Args:
@@ -130,7 +130,7 @@ def trial_start(
         **_recipe_parameters(study, trial),
     }
     name = f"{trial.number:04d} {short_architecture(architecture)}"
-    return TrialStart(
+    return LoggedStart(
         trial.number,
         name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…",
         trial.role,

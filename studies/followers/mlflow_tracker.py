@@ -13,10 +13,10 @@ from ...errors import StoreError
 from ..records import StudyRecord
 from .logged_values import (
     LoggedEpoch,
+    LoggedStart,
     Parameter,
     StudyProgress,
     TrialEnd,
-    TrialStart,
     study_parameters,
 )
 
@@ -66,7 +66,7 @@ class MLflowTracker:
         """Whether all of a trial is logged, its end included."""
         return number in self._complete
 
-    def start_trial(self, trial: TrialStart) -> int:
+    def start_trial(self, trial: LoggedStart) -> int:
         """Begin the run of a trial, or continue it; the last epoch that it has, or 0."""
         run = self._runs.get(trial.number)
         if run is not None:

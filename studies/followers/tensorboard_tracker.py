@@ -32,9 +32,9 @@ from ..records import StudyRecord
 from .logged_values import (
     STUDY_RUN_PREFIX,
     LoggedEpoch,
+    LoggedStart,
     StudyProgress,
     TrialEnd,
-    TrialStart,
     study_parameters,
 )
 from .target import DEFAULT_FOLDER
@@ -75,7 +75,7 @@ class TensorBoardTracker:
             return False
         return metadata.SESSION_END_INFO_TAG in _read(folder).summary_metadata
 
-    def start_trial(self, trial: TrialStart) -> int:
+    def start_trial(self, trial: LoggedStart) -> int:
         """Begin the run of a trial, or continue it; the last epoch that it has, or 0."""
         known = self._folders.get(trial.number)
         events = None if known is None else _read(known)

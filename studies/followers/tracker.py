@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..records import StudyRecord
-from .logged_values import LoggedEpoch, StudyProgress, TrialEnd, TrialStart
+from .logged_values import LoggedEpoch, LoggedStart, StudyProgress, TrialEnd
 from .target import TrackerTarget
 
 
@@ -20,7 +20,7 @@ class Tracker(Protocol):
     def is_complete(self, number: int) -> bool:
         """Whether all of a trial is logged, its end included."""
 
-    def start_trial(self, trial: TrialStart) -> int:
+    def start_trial(self, trial: LoggedStart) -> int:
         """Begin the run of a trial, or continue it; the last epoch that it has, or 0."""
 
     def log_epochs(self, number: int, epochs: Sequence[LoggedEpoch]) -> None:

@@ -22,9 +22,9 @@ from ..records import StudyRecord
 from .logged_values import (
     STUDY_RUN_PREFIX,
     LoggedEpoch,
+    LoggedStart,
     StudyProgress,
     TrialEnd,
-    TrialStart,
     study_parameters,
 )
 from .target import DEFAULT_PROJECT
@@ -62,7 +62,7 @@ class WandbTracker:
         """Whether all of a trial is logged, its end included."""
         return self._logged.get(str(number)) == ENDED
 
-    def start_trial(self, trial: TrialStart) -> int:
+    def start_trial(self, trial: LoggedStart) -> int:
         """Begin the run of a trial, or continue it; the last epoch that it has, or 0."""
         run = self._init(
             f"{self._study.folder}-{trial.number}",
