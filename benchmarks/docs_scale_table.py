@@ -20,7 +20,7 @@ def render_scale(result: Result) -> list[str]:
             f"{part['proposal_ms_p50']:.1f}",
             f"{part['proposal_ms_p99']:.1f}",
             part["memory_mb"],
-            f"{part['database_mb']:.0f}",
+            f"{part['database_mb']:.0f}" if part["database_mb"] else "–",
         ]
         for row in result["rows"]
         for part in _chosen_parts(row["parts"])
@@ -51,8 +51,8 @@ def _chosen_parts(parts: list[Result]) -> list[Result]:
 def _describe(result: Result) -> list[str]:
     lines = [
         f"Trials of {result['trial_seconds']:g} s and {result['epochs']} epochs on `"
-        f"{result['backbone']}`; each row is measured since the row of the part before it, one "
-        "run."
+        f"{result['backbone']}`, {result['database']}; each row is measured since the row of the "
+        "part before it, one run."
     ]
     if result["trial_seconds"]:
         shares = [

@@ -310,7 +310,7 @@ def measure(
         with (
             patch.object(session, "make_pool", lambda *_: pool),
             patch.object(Proposer, "next_trial", proposals),
-            Store.open(database, create=True) as store,
+            Store.open(options.db or database, create=True) as store,
         ):
             record = create_study(store, "scale", request)
             parts.begin()
@@ -330,6 +330,7 @@ def main() -> None:
         default=[10_000],
         help="of the search with each number of slots, or of all",
     )
+    parser.add_argument("--db", help="an empty PostgreSQL database, in place of a file")
     parser.add_argument("--parts", type=int, default=10, help="of equally many trials")
     parser.add_argument("--seconds", type=float, default=20.0, help="mean duration of a trial")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the search: pruner=none")
@@ -348,6 +349,7 @@ def main() -> None:
         "what": __doc__.partition("\n")[0],
         "busy": monitor.finish(),
         "others_cores": round(monitor.cores, 3),
+        "database": "PostgreSQL" if options.db else "SQLite",
         "trial_seconds": options.seconds,
         "epochs": EPOCHS,
         "backbone": BACKBONE,

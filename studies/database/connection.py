@@ -233,7 +233,7 @@ class Database:
         The row is locked until the transaction ends. On SQLite a writing transaction locks the
         whole database; on PostgreSQL, FOR KEY SHARE makes the DELETE of a takeover wait.
         """
-        for fence in self._fences.values():
+        for fence in tuple(self._fences.values()):  # Another thread may add one meanwhile.
             query = select(LeaseRow.study_id).where(
                 LeaseRow.study_id == fence.study_id, LeaseRow.token == fence.token
             )
