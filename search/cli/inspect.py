@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,8 +30,8 @@ from .shared import Db, Json, out, plain_table, print_json
 if TYPE_CHECKING:
     from ...runners.inspection.doctor import Check
 
-ADVICE_INDENT = 3
-"""Characters before the name of a check, and after it."""
+ADVICE_INDENT, ARROW = 3, 2
+"""Characters around the name of a check, and those of the arrow before advice."""
 MIN_NAME_WIDTH = 12
 """Of the names of checks."""
 ImageSize = Annotated[
@@ -260,17 +261,26 @@ def doctor(
     else:
         width = max(MIN_NAME_WIDTH, *(len(check.name) for check in checks))
         for check in checks:
-            mark = Text("✓", "green") if check.ok else Text("✗", "red")
-            if check.ok and check.advice is not None:
-                mark = Text("!", "yellow")
-            out.print(mark, f"{check.name:<{width}}", check.detail, highlight=False)
-            if check.advice is not None:
-                advice = Text(f"→ {check.advice}.")
-                out.print(
-                    Padding(advice, (0, 0, 0, width + ADVICE_INDENT), expand=False), highlight=False
-                )
+            _print_check(check, width)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _print_check(check: Check, width: int) -> None:
+    """Print the outcome of a check, and below it what to do about it."""
+    mark = Text("✓", "green") if check.ok else Text("✗", "red")
+    if check.ok and check.advice is not None:
+        mark = Text("!", "yellow")
+    out.print(mark, f"{check.name:<{width}}", check.detail, highlight=False)
+    if check.advice is not None:
+        indent = " " * (width + ADVICE_INDENT)
+        lines = textwrap.wrap(
+            f"→ {check.advice}.",
+            out.width,
+            initial_indent=indent,
+            subsequent_indent=indent + " " * ARROW,
+        )
+        out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def _check_ray(address: str, artifacts: str | None, db: str | None) -> list[Check]:
