@@ -14,14 +14,16 @@ architectures are compared, and not trials.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 
 from ...studies.analysis.pareto import Matrix, non_dominated
 from .base import TrialIdentity
-from .rung_pruner import RungEntry, RungPruner, Values
+from .rung_pruner import MAX_ENTRIES_COMPARED, RungEntry, RungPruner, Values
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -32,7 +34,11 @@ class AshaPruner(RungPruner):
     def reason_to_stop(
         self, trial: TrialIdentity, entries: Mapping[int, RungEntry], _rung: int
     ) -> str | None:
-        """The trial's rank in words, if it is not among the best 1/η; else None."""
+        """The trial's rank in words, if it is not among the best 1/η; else None.
+
+        In a long study it is its rank among a random choice of the trials at the rung.
+        """
+        entries = self._compared_entries(trial.number, entries)
         if self.settings.signal == "expected":
             by_architecture = self._predicted_values(entries)
             key, eta = trial.architecture.key, self.settings.eta
@@ -46,6 +52,15 @@ class AshaPruner(RungPruner):
             count = len(by_trial)
         return None if rank <= kept else f"place {rank} of {count}, the best {kept} go on"
 
+    def _compared_entries(
+        self, number: int, entries: Mapping[int, RungEntry]
+    ) -> Mapping[int, RungEntry]:
+        """All entries; if there are many, a random choice of them that hardly changes."""
+        if len(entries) <= MAX_ENTRIES_COMPARED:
+            return entries
+        chosen = sorted(entries, key=_random_order)[:MAX_ENTRIES_COMPARED]
+        return {n: entries[n] for n in sorted({*chosen, number})}
+
     def _predicted_values(self, entries: Mapping[int, RungEntry]) -> dict[str, Values]:
         """The values by which the architectures at a rung are compared, by their keys."""
         distinct = {entry.architecture.key: entry for entry in entries.values()}
@@ -56,6 +71,12 @@ class AshaPruner(RungPruner):
             key: (-accuracy, *entry.costs)
             for (key, entry), accuracy in zip(distinct.items(), accuracies, strict=True)
         }
+
+
+@lru_cache(maxsize=1_000_000)
+def _random_order(number: int) -> int:
+    """A random number that belongs to the number of a trial, whatever the accuracy of the trial."""
+    return zlib.crc32(f"trial {number}".encode())
 
 
 def rank_among(

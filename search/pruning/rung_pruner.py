@@ -25,6 +25,9 @@ from ...studies.records import BASELINE, TrialRecord
 from ..trial_source import RecordedSearch
 from .base import Pruner, TrialIdentity
 
+MAX_ENTRIES_COMPARED = 500
+"""Trials at a rung that a trial is compared with. A judgement takes a time that grows with them."""
+
 Values = tuple[float, ...]
 """The values by which a trial is compared, all to be minimised."""
 

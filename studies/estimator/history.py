@@ -107,6 +107,11 @@ class TrialHistories:
             self._first_ended = [self._ended[number] for number in numbers]
         return self._first_ended
 
+    def ends_of_first(self, count: int) -> dict[int, float]:
+        """The final accuracies, by number, of those of the first `count` trials that completed."""
+        ended = islice(self._ended.items(), count)
+        return {number: history.end for number, history in ended if history.end is not None}
+
     def unfinished_history(
         self, number: int, architecture: Architecture, seed: int
     ) -> TrialHistory | None:

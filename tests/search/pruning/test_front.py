@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import example_records
 import numpy as np
+from attentune.search.pruning import front
 from attentune.search.pruning.front import probability_of_front
 from attentune.search.pruning.registry import make_pruner
+from attentune.search.pruning.rung_pruner import RungEntry
+from attentune.spaces.architecture import parse
 from attentune.studies.config import Pruning
 
 FRONT = Pruning(pruner="front", eta=2, chance=0.3)
@@ -35,3 +38,17 @@ def test_costs_within_their_noise_are_equal():
     samples, costs = np.array([[0.9, 0.8]]), np.array([[5.0], [4.9]])
     assert probability_of_front(samples, costs).tolist() == [1.0, 1.0]
     assert probability_of_front(samples, costs, np.full((2, 1), 0.05)).tolist() == [1.0, 0.0]
+
+
+def test_the_rivals_in_a_long_study_are_the_closest_to_the_front(monkeypatch):
+    monkeypatch.setattr(front, "MAX_ENTRIES_COMPARED", 3)
+    ends = {0: 0.9, 1: 0.5, 2: 0.4, 3: 0.8, 4: 0.3}
+    costs = {0: 3.0, 1: 1.0, 2: 2.0, 3: 3.0, 4: 9.0}
+    entries = {
+        number: RungEntry(parse(f"net+se(r={2**number})@s1.residual"), 0, 0.1, (cost,), (0.0,))
+        for number, cost in costs.items()
+    }
+    chosen = front.closest_to_front(entries, ends)
+    by_key = {entry.architecture.key: number for number, entry in entries.items()}
+    # 0 and 1 are the front, 2 and 3 the next one, and 4 is worse than all.
+    assert {by_key[key] for key in chosen} == {0, 1, 2, 3}

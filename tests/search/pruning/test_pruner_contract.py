@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attentune.runners.results import Costs, EpochReport
+from attentune.search.pruning import asha, front
 from attentune.search.pruning.registry import PRUNER_FACTORIES
 from attentune.search.trial_source import Proposal
 from attentune.spaces.architecture import parse
@@ -51,6 +52,23 @@ def test_after_a_restart_it_judges_as_before(bench, pruning):
     assert reasons == [judge(restarted, epoch) for epoch in range(1, 10)]
     assert any(reasons) == (pruning.pruner != "none")
     assert "" not in reasons
+
+
+@pytest.mark.parametrize("name", ["asha", "front, severe"])
+def test_in_a_long_study_a_trial_is_compared_with_some_and_a_restart_changes_nothing(
+    bench, monkeypatch, name
+):
+    for module in (asha, front):
+        monkeypatch.setattr(module, "MAX_ENTRIES_COMPARED", 5)
+    config = bench.config(sampler="random", pruning=PRUNINGS[name], recipe={"epochs": 9})
+    pruner = bench.run("s", 30, config).pruner
+    restarted = bench.pruner("s")
+    reasons = [judge(pruner, epoch) for epoch in range(1, 10)]
+    assert reasons == [judge(restarted, epoch) for epoch in range(1, 10)]
+    assert any(reasons)
+    if name == "asha":
+        counts = {reason.split(",")[0].split()[-1] for reason in reasons if reason}
+        assert counts <= {"3", "4", "5", "6"}  # Of six trials, by architecture.
 
 
 @every_pruner
