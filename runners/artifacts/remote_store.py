@@ -1,8 +1,8 @@
 """A store at a URL: S3, Google Cloud Storage, Azure, SFTP and whatever else fsspec knows.
 
 A file is replaced as a whole: object storage shows an object when it is complete, and on file
-systems it is written under a draft's name and renamed. What fails is tried again for a minute. Each
-package of fsspec has errors of its own, so most exceptions are treated alike.
+systems it is written under a draft's name and renamed. What fails is tried again, by workers for a
+minute. Each package of fsspec has errors of its own, so most exceptions are treated alike.
 """
 
 from __future__ import annotations
@@ -28,8 +28,12 @@ from ...sanitize import clean_text, hide_passwords
 from .copies import CopiedFiles, digest_of
 from .store import StoredFile
 
-RETRY_SECONDS = 60.0
-"""For so long, what fails is tried again."""
+RETRY_SECONDS = 10.0
+"""For so long, what fails is tried again, while somebody waits."""
+WORKER_RETRY_SECONDS = 60.0
+"""The same for workers, whose trial would be interrupted."""
+ABSENT_SECONDS = 30.0
+"""After a failure, all else fails at once for so long: readers ask for one file after the other."""
 FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 10.0
 LISTING_SECONDS = 10.0
 """The names of a trial's files are asked for again after this time."""
@@ -67,6 +71,7 @@ class RemoteStore:
     def __init__(self, url: str, retry_seconds: float = RETRY_SECONDS) -> None:
         self.url, self._retry_seconds = url, retry_seconds
         self._listings: dict[str, tuple[float, dict[str, StoredFile]]] = {}
+        self._fault: tuple[float, MachineError] | None = None
         self._tasks = _BackgroundTasks(self.name)
         digest = digest_of(url)
         self.folder = cache_folder("trials")
@@ -210,7 +215,7 @@ class RemoteStore:
         except FileNotFoundError:
             if not source.exists():
                 raise
-            raise self._fault("write", "it does not exist") from None
+            raise self._describe_fault("write", "it does not exist") from None
 
     def download(self, key: str, target: Path) -> None:
         """Copy a file to this machine, where it has its name only when it is complete.
@@ -247,7 +252,7 @@ class RemoteStore:
         try:
             self._attempt("write", lambda: self._filesystem.cp_file(*paths))
         except FileNotFoundError:
-            raise self._fault("read", f"{source} does not exist") from None
+            raise self._describe_fault("read", f"{source} does not exist") from None
 
     def delete(self, key: str) -> bool:
         """Delete a file or folder; see `ArtifactStore`."""
@@ -286,6 +291,8 @@ class RemoteStore:
             MachineError: anything else.
         """
         deadline, delay = time.monotonic() + self._retry_seconds, FIRST_DELAY_SECONDS
+        if self._fault is not None and time.monotonic() - self._fault[0] < ABSENT_SECONDS:
+            raise self._fault[1]
         while True:
             try:
                 return function()
@@ -294,13 +301,17 @@ class RemoteStore:
             except Exception as error:
                 if isinstance(error, OSError) and error.errno in DISK_ERRNOS:
                     raise
-                if _is_permanent(error) or time.monotonic() + delay > deadline:
-                    raise self._fault(verb, _reason_of(error)) from None
+                if _is_permanent(error):
+                    raise self._describe_fault(verb, _reason_of(error)) from None
+                if time.monotonic() + delay > deadline:
+                    fault = self._describe_fault(verb, _reason_of(error))
+                    self._fault = time.monotonic(), fault
+                    raise fault from None
                 logger.info("%s fails, and is tried again: %s", self.name, _reason_of(error))
             time.sleep(delay)
             delay = min(2 * delay, MAX_DELAY_SECONDS)
 
-    def _fault(self, verb: str, reason: str) -> MachineError:
+    def _describe_fault(self, verb: str, reason: str) -> MachineError:
         return MachineError(
             f"cannot {verb} {self.name} ({reason}); check that it exists, the network, and that "
             "this machine has credentials with the right to read, write, list and delete there"

@@ -13,6 +13,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from ...cache_folders import ABANDONED_AFTER_SECONDS, cache_folder
@@ -20,8 +21,7 @@ from ...errors import AttentuneError
 from ...files import atomic_write, is_draft
 from ..results import USER_FILES_FOLDER, USER_OUTPUT_FILE, Job
 from .copies import digest_of
-from .remote_store import RemoteStore
-from .store import open_store
+from .remote_store import WORKER_RETRY_SECONDS, RemoteStore
 
 VERSIONS_FILE = "uploaded.json"
 """In the copy of a folder: of each file, the version at the URL and the file that has it."""
@@ -116,9 +116,7 @@ class _WorkingCopy:
         assert job.folder_url is not None
         self._folder = job.folder
         root, study, trial = job.folder_url.rsplit("/", 2)
-        store = open_store(root)
-        assert isinstance(store, RemoteStore)
-        self._store, self._key = store, f"{study}/{trial}"
+        self._store, self._key = _store_at(root), f"{study}/{trial}"
 
     def download(self) -> None:
         """Bring the folder to the state of the URL, except for files that are newer here."""
@@ -172,6 +170,12 @@ class _WorkingCopy:
     def _write_versions(self, versions: dict[str, tuple[str, str]]) -> None:
         with atomic_write(self._folder / VERSIONS_FILE) as draft:
             draft.write_text(json.dumps(versions), "utf-8")
+
+
+@lru_cache(maxsize=8)
+def _store_at(root: str) -> RemoteStore:
+    """The store of a worker; it is kept, because its connection is."""
+    return RemoteStore(root, WORKER_RETRY_SECONDS)
 
 
 def _state_of(path: Path) -> str:

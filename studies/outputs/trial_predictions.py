@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ...errors import DamagedFileError, DataError, StudyError
+from ...errors import DataError, StoreError, StudyError
 from ...runners.data import Dataset, find_prepared_data, open_data
 from ...runners.data.dataset import Images, to_rgb
 from ...runners.predictions import Predictions
@@ -92,7 +92,7 @@ def read_classification(
     """
     try:
         predictions = load_predictions(store, study, trial)
-    except (DamagedFileError, StudyError) as error:
+    except StoreError as error:
         return str(error)
     if predictions is None:
         return explain_missing_predictions(study, trial)
@@ -187,7 +187,7 @@ def compare_architectures(
         return replace(result, problem="they have no complete trials with a common seed yet.")
     try:
         loaded = {t.seed: _load_pair(store, study, t, others[t.seed]) for t in common}
-    except (DamagedFileError, StudyError) as error:
+    except StoreError as error:
         return replace(result, problem=str(error))
     pairs = _of_same_images({seed: pair for seed, pair in loaded.items() if pair is not None})
     if not pairs:

@@ -27,6 +27,7 @@ def no_pauses(monkeypatch):
     monkeypatch.setattr(remote_store, "FIRST_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(remote_store, "MAX_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(remote_store, "LISTING_SECONDS", 0.0)
+    monkeypatch.setattr(remote_store, "ABSENT_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -187,6 +188,18 @@ def test_what_goes_on_failing_is_a_fault_of_the_machine(unreliable, tmp_path, er
     assert (1000 - len(Unreliable.errors) > 3) == isinstance(error, ConnectionResetError)
     Unreliable.errors = []
     assert not unreliable.exists(WEIGHTS)
+
+
+def test_a_storage_that_is_away_is_not_waited_for_again_and_again(unreliable, monkeypatch):
+    monkeypatch.setattr(remote_store, "ABSENT_SECONDS", 60.0)
+    Unreliable.errors = [ConnectionResetError("reset by peer")] * 1000
+    for _ in range(3):
+        with pytest.raises(MachineError, match="reset by peer"):
+            unreliable.local_copy(WEIGHTS)
+    calls = Unreliable.calls
+    with pytest.raises(MachineError, match="reset by peer"):
+        unreliable.local_copy(WEIGHTS)
+    assert Unreliable.calls == calls
 
 
 def test_a_full_disk_of_this_machine_is_told_from_a_fault_of_the_storage(unreliable, tmp_path):

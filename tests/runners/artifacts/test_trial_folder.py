@@ -45,6 +45,7 @@ def root(tmp_path, cache, monkeypatch):
     del cache
     monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / "here"))
     open_store.cache_clear()
+    module._store_at.cache_clear()
     yield f"file://{tmp_path}/bucket/attentune.artifacts"
     open_store.cache_clear()
 
@@ -61,6 +62,7 @@ def other_machine(tmp_path, monkeypatch):
     def move(name="there"):
         monkeypatch.setenv("ATTENTUNE_CACHE", str(tmp_path / name))
         open_store.cache_clear()
+        module._store_at.cache_clear()
 
     return move
 
