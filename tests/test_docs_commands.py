@@ -122,7 +122,9 @@ class Terminal:
             "COLUMNS": "80",
             "HF_HUB_OFFLINE": "1",
             "WANDB_MODE": "offline",
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).strip(
+                os.pathsep
+            ),
         }
 
     def run(self, command: str, exit_code: int | None = 0) -> str:
