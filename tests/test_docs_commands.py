@@ -30,6 +30,7 @@ LEFT_OUT = {
     r"pip install|^make |^bash ": "installs or tests the project itself",
     r"^ray |ray start|^sbatch|--pool ray": "needs a cluster; a test below, marked `ray`, has one",
     r"--gpus-per-trial": "needs several GPUs; tests of groups of processes train on CPUs",
+    r"s3://": "needs a bucket; test_s3.py simulates one",
     r"yolo_detection": "needs Ultralytics and its data; test_yolo_detection.py runs the example",
 }
 """What is not run, as a pattern, and why."""
