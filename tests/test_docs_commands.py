@@ -250,7 +250,6 @@ def test_the_commands_of_a_page_run(page, terminal, request):
             run_as_shown(terminal, command)
 
 
-@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_the_commands_for_several_machines_run_in_a_cluster(ray_cluster, prepared, database_server):
@@ -291,6 +290,16 @@ def test_the_snippet_about_predictions_gives_the_accuracy_of_its_trial(prepared,
         accuracies.add(round(names["accuracy"], 6))
     trials = json.loads(Terminal(prepared).run("attentune show mine --json"))["trials"]
     assert accuracies == {round(trial["values"]["accuracy"], 6) for trial in trials}
+
+
+@pytest.mark.slow
+def test_the_table_of_a_study_has_the_columns_that_the_page_shows(prepared):
+    page = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
+    shown = re.search(r"^>>> (study\.to_pandas.*)\n(.*)\n(.*)\n", page, re.M)
+    assert shown
+    study = attentune.open_study("mine", db=prepared / "attentune.db")
+    header, index = str(eval(shown[1], {"study": study})).splitlines()[:2]
+    assert (header.split(), index.split()) == (shown[2].split(), shown[3].split())
 
 
 @pytest.mark.slow
