@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -38,20 +39,16 @@ class LocalStore:
         return self.folder
 
     def check(self) -> None:
-        """Check that the folder can be written, or made; nothing is written."""
+        """Check that the folder can be written, or made; nothing remains of that."""
         try:
             present = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+            with tempfile.TemporaryFile(dir=present):
+                pass
         except OSError as error:
             raise MachineError(
                 f"{self.name} cannot hold the files of trials ({error.strerror}); choose another "
                 "folder with --artifacts"
             ) from None
-        if not present.is_dir() or not os.access(present, os.W_OK | os.X_OK):
-            what = "may not be written" if present.is_dir() else "is no folder"
-            raise MachineError(
-                f"{self.name} cannot hold the files of trials, because {present} {what}; choose "
-                "another folder with --artifacts"
-            )
 
     def url_of(self, key: str) -> str | None:
         """None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -126,7 +127,10 @@ def test_tasks_that_were_put_off_are_done_in_turn(store):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    for folder in (tmp_path / "file" / "inner", tmp_path / ("n" * 300)):
+    folders = [tmp_path / "file" / "inner", tmp_path / ("n" * 300)]
+    if sys.platform == "linux":
+        folders.append(Path("/proc/new"))
+    for folder in folders:
         with pytest.raises(MachineError, match="choose another folder with --artifacts"):
             LocalStore(folder).check()
     LocalStore(tmp_path / "new" / "inner").check()
