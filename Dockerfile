@@ -35,8 +35,9 @@ RUN python -m pip install --no-cache-dir ${PIP_OPTIONS} ${PINS:+-c /wheels/$PINS
     && attentune --version
 
 # Any user may write there (docker run --user); torch and timm keep what they download there, too.
+# torch asks for the name of the user, and such a user has none but that of the variable.
 RUN mkdir -p /cache /work && chmod 1777 /cache /work
-ENV HOME=/cache ATTENTUNE_CACHE=/cache/attentune PYTHONUNBUFFERED=1
+ENV HOME=/cache USER=attentune ATTENTUNE_CACHE=/cache/attentune PYTHONUNBUFFERED=1
 WORKDIR /work
 ENTRYPOINT ["attentune"]
 CMD ["--help"]
