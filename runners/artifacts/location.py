@@ -42,6 +42,8 @@ def parse_location(text: str) -> str:
             "credentials where the storage's own tools read them: environment variables, or a "
             "file in the home folder"
         )
+    if parts.scheme in ("file", "local") and not url.startswith(f"{parts.scheme}:///"):
+        raise ValueError("has to be an absolute path after file://, such as file:///shared/studies")
     if parts.scheme in ONE_PROCESS_PROTOCOLS:
         raise ValueError(
             f"cannot be a {parts.scheme}:// URL, which only one process can read; choose a folder "

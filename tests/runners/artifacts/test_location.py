@@ -32,6 +32,7 @@ def test_a_folder_becomes_absolute(tmp_path, monkeypatch):
         ("s3://key:secret@bucket/x", "without a password"),
         ("https://host/x?sig=secret", r"without \? and #"),
         ("memory://x", "only one process can read"),
+        ("file://shared/x", "has to be an absolute path"),
         ("s3://", "has to be a folder or a URL"),
         ("s3://a b", "has to be a folder or a URL"),
         ("simplecache::s3://bucket", "has to be a folder or a URL"),
