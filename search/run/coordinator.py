@@ -49,9 +49,10 @@ from .study_lease import StudyLease
 from .study_run import StudyRun
 from .trial_timeout import why_overdue
 
-MAX_SECONDS_UNWRITTEN = 1.0
-"""Workers that are idle at the same time are given trials that are recorded together, unless it
-takes longer than this to propose them."""
+MAX_STARTS_AT_ONCE = 16
+"""Trials that are proposed, and recorded together, before reports are handled again."""
+OVERDUE_CHECK_SECONDS = 0.1
+"""Between two checks of which trials take too long."""
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +105,7 @@ class Coordinator:
         self._error: Exception | None = None
         self._awaiting_decision: set[int] = set()
         self._unwritten: list[RunningTrial] = []
+        self._next_overdue_check = 0.0
 
     def stop(self) -> None:
         """Start no more trials. Running epochs end and are saved."""
@@ -158,12 +160,13 @@ class Coordinator:
     def _run(self) -> None:
         stop_announced = False
         while True:
+            more_to_start = False
             with self._stopping_on_error():
-                self._start_trials()
+                more_to_start = self._start_trials()
             self._write_starts()
             if not self.running and not self._waits_for_workers():
                 return
-            events = self.pool.events(timeout=0.5)
+            events = self.pool.events(timeout=0.0 if more_to_start else 0.5)
             with self._stopping_on_error():
                 self._reports.record_together(events, self.running)
             for event in events:
@@ -224,14 +227,19 @@ class Coordinator:
                 name = type(callback).__name__
                 logger.exception("%s raised %r; the study continues", name, error)
 
-    def _start_trials(self) -> None:
-        """Give every idle worker a trial, unfinished ones first. `_write_starts` must follow."""
-        while self.pool.idle and not self.stopping and self.seconds_left:
+    def _start_trials(self) -> bool:
+        """Give idle workers trials, unfinished ones first. `_write_starts` must follow.
+
+        Returns:
+            Whether it has stopped before all workers had one, because epochs wait for decisions.
+        """
+        for _ in range(MAX_STARTS_AT_ONCE):
+            if not self.pool.idle or self.stopping or not self.seconds_left:
+                return False
             if (proposal := self._next_proposal()) is None:
-                return
+                return False
             self._start(proposal)
-            if self._seconds_unwritten() > MAX_SECONDS_UNWRITTEN:
-                self._write_starts()
+        return True
 
     def _next_proposal(self) -> Proposal | None:
         """The trial that an idle worker trains next; None if there is nothing left to start."""
@@ -241,10 +249,6 @@ class Coordinator:
         if (extra := self.extra_trials.next_trial(only_these_left=all_started)) is not None:
             return extra
         return None if all_started else self.trial_source.next_trial()
-
-    def _seconds_unwritten(self) -> float:
-        """Since when a trial has started that is not recorded."""
-        return time.monotonic() - self._unwritten[0].started if self._unwritten else 0.0
 
     def _write_starts(self) -> None:
         """Record the trials that workers were given, and tell the callbacks."""
@@ -257,11 +261,14 @@ class Coordinator:
 
     def _has_converged(self) -> bool:
         """Whether the plan ends with convergence, and little is expected of further trials."""
-        converging = self.plan.until == "converged"
+        if self.plan.until != "converged":
+            return False
         expected = self.trial_source.expected_gain()
-        return converging and is_too_little(self.plan, expected, self.record.metric)
+        return is_too_little(self.plan, expected, self.record.metric)
 
     def _all_started(self) -> bool:
+        if self.done + len(self.running) < self.plan.trials:
+            return False
         running = sum(trial.counts for trial in self.running.values())
         return self.done + running >= self.plan.trials
 
@@ -409,6 +416,9 @@ class Coordinator:
 
     def _end_overdue_trials(self) -> None:
         """Fail the trials that take too long; while the study is being stopped, leave them."""
+        if time.monotonic() < self._next_overdue_check:
+            return
+        self._next_overdue_check = time.monotonic() + OVERDUE_CHECK_SECONDS
         self.watch.advance(stopping=self.stopping)
         for trial in list(self.running.values()):
             reason = why_overdue(self.watch, trial.number, self.plan.trial_timeout)
