@@ -49,8 +49,10 @@ from .study_lease import StudyLease
 from .study_run import StudyRun
 from .trial_timeout import why_overdue
 
-MAX_STARTS_AT_ONCE = 16
+MAX_STARTS_AT_ONCE = 32
 """Trials that are proposed, and recorded together, before reports are handled again."""
+MAX_WORKERS_ASKED_AHEAD = 8
+"""With more workers, no proposal is computed before a trial has ended."""
 OVERDUE_CHECK_SECONDS = 0.1
 """Between two checks of which trials take too long."""
 
@@ -354,9 +356,16 @@ class Coordinator:
         self._reply(trial.number, self._decide(trial, report))
         trial.last_report = report
         is_last = report.epoch == trial.job.recipe.epochs
-        if trial.counts and is_last and not self._all_started():
+        if trial.counts and is_last and self._asks_ahead():
             self.trial_source.ask_ahead(trial.job, report.score)
         self._notify(lambda callback: callback.on_epoch(trial, report))
+
+    def _asks_ahead(self) -> bool:
+        """Whether the next proposal is computed while the last epoch is evaluated.
+
+        With many workers another trial almost always ends first, and the proposal is another one.
+        """
+        return self.pool.size <= MAX_WORKERS_ASKED_AHEAD and not self._all_started()
 
     def _reply(self, number: int, decision: Decision) -> None:
         self._awaiting_decision.discard(number)
