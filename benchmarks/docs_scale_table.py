@@ -51,14 +51,17 @@ def _chosen_parts(parts: list[Result]) -> list[Result]:
 def _describe(result: Result) -> list[str]:
     lines = [
         f"Trials of {result['trial_seconds']:g} s and {result['epochs']} epochs on `"
-        f"{result['backbone']}`, {result['database']}; each row is measured since the row of the "
+        f"{result['backbone']}`, {result.get('database', 'SQLite')}; each row is measured since the row of the "
         "part before it, one run."
     ]
     if result["trial_seconds"]:
         shares = [
-            f"{_idle(row['parts']):.1f} % with {row['slots']} slots" for row in result["rows"]
+            f"{_idle(row['parts'][:-1]):.1f} % with {row['slots']} slots" for row in result["rows"]
         ]
-        lines.append(f"Idle over the whole search, its last trials included: {', '.join(shares)}.")
+        lines.append(
+            "Idle from the first proposal on, and until the last tenth of the search, in which "
+            f"there is nothing left to start: {', '.join(shares)}."
+        )
     return [" ".join(lines)]
 
 
