@@ -25,6 +25,7 @@ class ProposalHistory:
     def __init__(self, site_map: SiteMap) -> None:
         self.seeds: dict[str, set[int]] = defaultdict(set)
         self._seeds: Counter[int] = Counter()
+        self._unused_from: dict[str, int] = {}
         self.rejected: dict[str, str] = {}
         self.failures = FailureHistory(site_map)
         self._failures: Counter[tuple[str, int]] = Counter()
@@ -49,12 +50,30 @@ class ProposalHistory:
         self.rejected[key] = reason
         if seed in self.seeds[key]:
             self.seeds[key].discard(seed)
+            self._unused_from.pop(key, None)
             self._seeds[seed] -= 1
+            if not self._seeds[seed]:
+                del self._seeds[seed]
 
-    @property
-    def used_seeds(self) -> list[int]:
-        """The seeds with which any architecture has run, in ascending order."""
-        return sorted(seed for seed, count in self._seeds.items() if count)
+    def unused_seed(self, key: str, first: int) -> int:
+        """The first seed, from `first` on, with which an architecture has not run.
+
+        Args:
+            key: of the architecture.
+            first: the study's seed.
+        """
+        used = self.seeds[key]
+        seed = self._unused_from.get(key, first)
+        while seed in used:
+            seed += 1
+        self._unused_from[key] = seed
+        return seed
+
+    def lacking_seeds(self, key: str) -> list[int]:
+        """The seeds that others have used and with which a baseline has to run, see `lacks`."""
+        used = self._seeds.keys() - self.seeds[key]
+        failed = {seed for failed, seed in self._failed_last if failed == key}
+        return sorted(seed for seed in used | failed if self.lacks(key, seed))
 
     def record_state(self, trial: TrialRecord) -> None:
         """Record the state of a trial; a running one changes nothing."""

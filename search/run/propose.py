@@ -33,7 +33,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import count
 from typing import cast
 
 import optuna
@@ -150,9 +149,8 @@ class Proposer:
             key = architecture.key
             if key not in self.history.rejected and self.history.lacks(key, self.config.seed):
                 yield architecture, self.config.seed
-        for seed in self.history.used_seeds:
-            if self.history.lacks(self.bare.key, seed):
-                yield self.bare, seed
+        for seed in self.history.lacking_seeds(self.bare.key):
+            yield self.bare, seed
 
     def lacks_baselines(self) -> bool:
         """Whether a baseline still has to start."""
@@ -315,8 +313,7 @@ class Proposer:
         sampler = self.sampler.optuna_sampler(number)
         trial = self.study.ask(sampler, fixed=self.sampler.select(number))
         architecture = self.space.choose_architecture(_suggest(trial))
-        used = self.history.seeds[architecture.key]
-        seed = next(seed for seed in count(self.config.seed) if seed not in used)
+        seed = self.history.unused_seed(architecture.key, self.config.seed)
         return self._accept(trial, architecture, seed, SEARCH)
 
     def _accept(

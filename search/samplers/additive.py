@@ -225,12 +225,12 @@ class ThompsonSampling:
         ):
             architectures = [candidate.architecture for candidate in candidates]
             fit = self.fits.fit(histories, len(histories) - 1)
-            complete = Counter(h.architecture for h in histories if h.end is not None)
+            complete = Counter(h.architecture.key for h in histories if h.end is not None)
             model = self._model = CandidateModel(
                 histories,
                 candidates,
                 MixedModel(self.features, histories, architectures, fit),
-                np.array([complete[architecture] for architecture in architectures]),
+                np.array([complete[architecture.key] for architecture in architectures]),
                 np.array([self._cost_values(candidate.costs) for candidate in candidates]),
             )
         return model
