@@ -15,7 +15,7 @@ def render_scale(result: Result) -> list[str]:
             row["slots"],
             f"{part['trials']:,}",
             f"{part['trials_per_second']:.1f}",
-            "–" if not result["trial_seconds"] else f"{100 * part['idle']:.1f}",
+            "–" if not result["trial_seconds"] else f"{100 * max(0.0, part['idle']):.1f}",
             f"{part['coordinator_cores']:.2f}",
             f"{part['proposal_ms_p50']:.1f}",
             f"{part['proposal_ms_p99']:.1f}",
@@ -49,10 +49,12 @@ def _chosen_parts(parts: list[Result]) -> list[Result]:
 
 
 def _describe(result: Result) -> list[str]:
+    seconds = result["trial_seconds"]
+    trials = f"Trials of {seconds:g} s," if seconds else "Trials without training,"
     lines = [
-        f"Trials of {result['trial_seconds']:g} s and {result['epochs']} epochs on `"
-        f"{result['backbone']}`, {result.get('database', 'SQLite')}; each row is measured since the row of the "
-        "part before it, one run."
+        f"{trials} {result['epochs']} epochs each, on `{result['backbone']}`, "
+        f"{result.get('database', 'SQLite')}; each row is measured since the row of the part "
+        "before it, one run."
     ]
     if result["trial_seconds"]:
         shares = [

@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py --slots 8 64 512 --trials 160 1280 10000 \\
         --json benchmarks/results/scale.json
-    python benchmarks/scale.py --slots 512 --trials 100000 --seconds 0 \\
+    python benchmarks/scale.py --slots 512 --trials 30000 --seconds 0 --set sampler=additive \\
         --json benchmarks/results/scale_trials.json
 
 The coordinator, Optuna's proposals, the pruner and the SQLite file are those of `attentune search`.
@@ -345,6 +345,7 @@ def main() -> None:
     for slots, count in zip(options.slots, trials, strict=True):
         print(f"{slots} slots", flush=True)
         rows.append(measure(slots, count, options, curves))
+        monitor.sample()
     result = {
         "what": __doc__.partition("\n")[0],
         "busy": monitor.finish(),

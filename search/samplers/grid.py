@@ -5,8 +5,9 @@ Once all have run, those with the fewest seeds are repeated with another seed.
 
 from __future__ import annotations
 
+import heapq
 import random
-from collections.abc import Iterator
+from typing import NamedTuple
 
 from ...errors import AttentionError, SpaceError
 from ...spaces.architecture import Architecture
@@ -25,6 +26,21 @@ def check_grid_size(architectures: int) -> None:
         )
 
 
+class GridEntry(NamedTuple):
+    """An architecture of the grid that can be used within all limits.
+
+    Attributes:
+        seeds: how many it had run with when that was last counted.
+        place: in the order of the grid.
+        space_index: its index in the space.
+    """
+
+    seeds: int
+    place: int
+    space_index: int
+    architecture: Architecture
+
+
 class GridSampler(Sampler):
     """Enumerates the space.
 
@@ -40,8 +56,9 @@ class GridSampler(Sampler):
         self._limits = context.config.limits
         order = list(range(size))
         random.Random(self.seed).shuffle(order)
-        self._unseen = iter(order)
-        self._usable: dict[int, Architecture] = {}
+        self._unseen = enumerate(order)
+        self._seen: list[GridEntry] = []
+        """A heap."""
 
     def select(self, _number: int) -> Selection:
         """The next architecture that has run with the fewest seeds.
@@ -49,35 +66,52 @@ class GridSampler(Sampler):
         Raises:
             SpaceError: no architecture but the bare backbone can be used within the limits.
         """
-        seeds = self._tried.seeds
-        fewest: tuple[int, int] | None = None
-        for index, architecture in self._usable_architectures():
-            if self._tried.reason_against(architecture) is not None:
-                continue
-            count = len(seeds.get(architecture.key, ()))
-            if not count:
-                return self.space.selection_at(index)
-            if fewest is None or count < fewest[0]:
-                fewest = count, index
-        if fewest is None:
-            raise SpaceError(
-                "every architecture of the grid exceeds a limit or has failed; raise the limit, or "
-                "search another space"
-            )
-        return self.space.selection_at(fewest[1])
+        excluded: list[GridEntry] = []
+        try:
+            while (entry := self._fewest_seeds()) is not None:
+                if self._tried.reason_against(entry.architecture) is None:
+                    return self.space.selection_at(entry.space_index)
+                excluded.append(heapq.heappop(self._seen))
+        finally:
+            for entry in excluded:
+                heapq.heappush(self._seen, entry)
+        raise SpaceError(
+            "every architecture of the grid exceeds a limit or has failed; raise the limit, or "
+            "search another space"
+        )
 
-    def _usable_architectures(self) -> Iterator[tuple[int, Architecture]]:
-        """The architectures within all limits in the order of the grid, with their numbers.
+    def _fewest_seeds(self) -> GridEntry | None:
+        """The first of the architectures with the fewest seeds; None if no further one is usable.
 
-        An architecture is built and priced once, when it is first reached.
+        It stays on the heap. An architecture that has not run at all comes before all others.
         """
-        yield from list(self._usable.items())
-        for index in self._unseen:
+        while True:
+            if self._seen:
+                first = self._seen[0]
+                seeds = len(self._tried.seeds.get(first.architecture.key, ()))
+                if seeds != first.seeds:
+                    heapq.heapreplace(self._seen, first._replace(seeds=seeds))
+                    continue
+                if not seeds:
+                    return first
+            if not self._reach_next():
+                return self._seen[0] if self._seen else None
+
+    def _reach_next(self) -> bool:
+        """Put the next architecture of the grid that is within all limits on the heap.
+
+        It is built and priced here, once.
+
+        Returns:
+            Whether there is one.
+        """
+        for place, index in self._unseen:
             architecture = self.space.architecture_at(index)
             try:
                 costs = self._costs.price(architecture)
             except AttentionError:
                 continue
             if not costs.exceeded_limit(self._limits):
-                self._usable[index] = architecture
-                yield index, architecture
+                heapq.heappush(self._seen, GridEntry(0, place, index, architecture))
+                return True
+        return False
