@@ -1,6 +1,6 @@
 """Folders of the cache, for files that can be computed or downloaded again; one per content.
 
-    artifacts/       copies of files at a URL              runners.artifacts.copies
+    artifacts/       copies of files at a URL              runners.artifacts.remote_store
     attention-maps/  attention maps of trained networks    studies.outputs.attention_maps
     data/            decoded and split data sets           runners.data.prepared.cache
     downloads/       data sets that timm has downloaded    runners.data.sources.timm_source
@@ -9,7 +9,7 @@
     memory/          the turn to load large data here      runners.free_memory
     sites/           insertion points of backbones         spaces.backbones.discover
     sources/         facts about data sources              runners.data.prepared.known_sources
-    trials/          trials whose files are at a URL       runners.artifacts.trial_folder
+    trials/          trials whose files are at a URL       runners.artifacts.copies
 
 Each folder belongs to one module; only that module writes and deletes its files. JSON files hold a
 checksum of their content, so that a damaged one is computed again instead of being believed.

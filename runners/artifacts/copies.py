@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from ...cache_folders import cache_folder
 from ...files import draft_path, is_draft, remove_path
 from .store import StoredFile
 
@@ -89,6 +90,11 @@ class CopiedFiles:
             with suppress(OSError):
                 remove_path(path)
                 excess -= size
+
+
+def trials_folder() -> Path:
+    """Where the files of trials at a URL are written on this machine before they are uploaded."""
+    return cache_folder("trials")
 
 
 def digest_of(text: str) -> str:

@@ -25,7 +25,7 @@ from ...cache_folders import cache_folder
 from ...errors import MachineError, UsageError
 from ...files import draft_path
 from ...sanitize import clean_text, hide_passwords
-from .copies import CopiedFiles, digest_of
+from .copies import CopiedFiles, digest_of, trials_folder
 from .store import StoredFile
 
 RETRY_SECONDS = 10.0
@@ -74,7 +74,7 @@ class RemoteStore:
         self._fault: tuple[float, MachineError] | None = None
         self._tasks = _BackgroundTasks(self.name)
         digest = digest_of(url)
-        self.folder = cache_folder("trials")
+        self.folder = trials_folder()
         self._copies = CopiedFiles(cache_folder("artifacts") / digest)
 
     @property

@@ -16,11 +16,11 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ...cache_folders import ABANDONED_AFTER_SECONDS, cache_folder
+from ...cache_folders import ABANDONED_AFTER_SECONDS
 from ...errors import AttentuneError
 from ...files import atomic_write, is_draft
 from ..results import USER_FILES_FOLDER, USER_OUTPUT_FILE, Job
-from .copies import digest_of
+from .copies import digest_of, trials_folder
 from .remote_store import WORKER_RETRY_SECONDS, RemoteStore
 
 VERSIONS_FILE = "uploaded.json"
@@ -49,7 +49,7 @@ def job_on_this_machine(job: Job) -> Job:
     """The job with its folder as a path of this machine."""
     if job.folder_url is None:
         return job
-    return replace(job, folder=cache_folder("trials") / digest_of(job.folder_url))
+    return replace(job, folder=trials_folder() / digest_of(job.folder_url))
 
 
 def publish(job: Job, name: str) -> None:

@@ -40,6 +40,8 @@ class Killed(BaseException):
 class OwnProcessPool:
     """One worker in the coordinator's own process. Its trials go on after every epoch."""
 
+    size = 1
+
     def __init__(self):
         self.queue = deque()
         self.job = None
