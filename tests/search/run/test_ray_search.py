@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+import torch
 from attentune.runners.events import EpochDone
 from attentune.runners.results import WEIGHTS_FILE
 from attentune.search.run.callback import Callback
@@ -15,6 +16,7 @@ from attentune.search.run.session import create_study, run_study
 from attentune.search.setup.request import read_request
 from attentune.studies.database.store import Store
 from ray_clusters import ray_workers
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.ray
 
@@ -58,8 +60,11 @@ def test_twelve_trials_on_this_machine_equal_six_and_six_on_ray(tmp_path, ray_cl
         assert results(store, "there") == results(store, "here")
         files = store.artifacts_of("there").files(record.folder)
         assert len([name for name in files if name.endswith(WEIGHTS_FILE)]) == 12
-        weights = [store.trial_file(name, 11, WEIGHTS_FILE) for name in ("here", "there")]
-        assert weights[0].stat().st_size == weights[1].stat().st_size
+        here, there = (
+            load_file(store.trial_file(name, 11, WEIGHTS_FILE)) for name in ("here", "there")
+        )
+        assert here.keys() == there.keys()
+        assert all(torch.equal(here[name], there[name]) for name in here)
 
 
 class NodeKiller(Callback):
