@@ -17,8 +17,7 @@ def render_scale(result: Result) -> list[str]:
             f"{part['trials_per_second']:.1f}",
             "–" if not result["trial_seconds"] else f"{100 * max(0.0, part['idle']):.1f}",
             f"{part['coordinator_cores']:.2f}",
-            f"{part['proposal_ms_p50']:.1f}",
-            f"{part['proposal_ms_p99']:.1f}",
+            *(_format_or_dash(part[f"proposal_ms_{share}"]) for share in ("p50", "p99")),
             part["memory_mb"],
             f"{part['database_mb']:.0f}" if part["database_mb"] else "–",
         ]
@@ -37,6 +36,10 @@ def render_scale(result: Result) -> list[str]:
         "database, MB",
     ]
     return [*format_markdown_table(head, rows), *_describe(result)]
+
+
+def _format_or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
 def _chosen_parts(parts: list[Result]) -> list[Result]:
@@ -61,7 +64,7 @@ def _describe(result: Result) -> list[str]:
             f"{_idle(row['parts'][:-1]):.1f} % with {row['slots']} slots" for row in result["rows"]
         ]
         lines.append(
-            "Idle from the first proposal on, and until the last tenth of the search, in which "
+            "Idle from the first proposal on, and until the last part of the search, in which "
             f"there is nothing left to start: {', '.join(shares)}."
         )
     return [" ".join(lines)]

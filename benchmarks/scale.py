@@ -25,7 +25,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import heapq
 import json
-import math
 import random
 import tempfile
 import time
@@ -35,6 +34,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import torch
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
@@ -67,6 +67,7 @@ DURATION_SPREAD = 0.1
 EFFECT_DEVIATION = 0.01
 """Standard deviation of what an insertion adds to the accuracy, a fraction."""
 MB = 1e6
+Array = npt.NDArray[np.float64]
 
 
 class LearningCurves:
@@ -250,7 +251,7 @@ class SearchParts(Callback):
             return
         seconds = time.monotonic() - self._began
         slot_seconds = self._pool.size * seconds
-        milliseconds = 1e3 * np.array(self._proposals.seconds or [math.nan])
+        milliseconds = 1e3 * np.array(self._proposals.seconds)
         row = {
             "trials": self._ended,
             "seconds": round(seconds, 1),
@@ -258,14 +259,18 @@ class SearchParts(Callback):
             "epochs_per_second": round(self._epochs / seconds, 1),
             "idle": round(1 - (self._pool.busy_seconds - self._busy_began) / slot_seconds, 4),
             "coordinator_cores": round((time.process_time() - self._cpu_began) / seconds, 3),
-            "proposal_ms_p50": round(float(np.percentile(milliseconds, 50)), 2),
-            "proposal_ms_p99": round(float(np.percentile(milliseconds, 99)), 2),
+            "proposal_ms_p50": _percentile(milliseconds, 50),
+            "proposal_ms_p99": _percentile(milliseconds, 99),
             "memory_mb": round(self._process.memory_info().rss / MB),
             "database_mb": round(sum(map(_size, self._database.parent.glob("*.db*"))) / MB, 1),
         }
         print(row, flush=True)
         self.rows.append(row)
         self.begin()
+
+
+def _percentile(values: Array, percent: float) -> float | None:
+    return round(float(np.percentile(values, percent)), 2) if len(values) else None
 
 
 def _size(path: Path) -> int:
