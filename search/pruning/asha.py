@@ -14,6 +14,7 @@ architectures are compared, and not trials.
 
 from __future__ import annotations
 
+import heapq
 import zlib
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
@@ -58,7 +59,7 @@ class AshaPruner(RungPruner):
         """All entries; if there are many, a random choice of them that hardly changes."""
         if len(entries) <= MAX_ENTRIES_COMPARED:
             return entries
-        chosen = sorted(entries, key=_random_order)[:MAX_ENTRIES_COMPARED]
+        chosen = heapq.nsmallest(MAX_ENTRIES_COMPARED, entries, key=_random_order)
         return {n: entries[n] for n in sorted({*chosen, number})}
 
     def _predicted_values(self, entries: Mapping[int, RungEntry]) -> dict[str, Values]:

@@ -25,8 +25,8 @@ class FrontPruner(RungPruner):
 
     def __init__(self, config: StudyConfig) -> None:
         super().__init__(config)
-        self._closest: dict[tuple[int, int], frozenset[str]] = {}
-        """Contenders of a long study, by rung and by the trials that they were chosen from."""
+        self._closest: dict[int, tuple[int, frozenset[str]]] = {}
+        """Contenders of a long study by rung, with the number of trials they were chosen from."""
 
     def reason_to_stop(
         self, trial: TrialIdentity, entries: Mapping[int, RungEntry], rung: int
@@ -36,8 +36,6 @@ class FrontPruner(RungPruner):
         None otherwise, and until enough trials are complete to separate effects from noise.
         """
         histories = self.forecaster.histories
-        if histories.ended < MIN_FITTED_ENDS:
-            return None
         complete = {n: entry for n, entry in entries.items() if histories.is_complete(n)}
         if len(complete) < MIN_FITTED_ENDS:
             return None
@@ -72,13 +70,11 @@ class FrontPruner(RungPruner):
             return contenders
         histories = self.forecaster.histories
         count = last_model_count(histories.ended)
-        if (chosen := self._closest.get((rung, count))) is None:
+        if rung not in self._closest or self._closest[rung][0] != count:
             ends = histories.ends_of_first(count)
-            chosen = closest_to_front({n: complete[n] for n in ends if n in complete}, ends)
-            self._closest = {
-                known: keys for known, keys in self._closest.items() if known[0] != rung
-            }
-            self._closest[rung, count] = chosen
+            entries = {n: complete[n] for n in ends if n in complete}
+            self._closest[rung] = count, closest_to_front(entries, ends)
+        _, chosen = self._closest[rung]
         return {key: entry for key, entry in contenders.items() if key in chosen}
 
     def sample_accuracies(
