@@ -14,6 +14,8 @@ nothing to train, the coordinator's use of a core, how long it takes to propose 
 them, and 99 of 100), its memory, and the size of the database.
 
 With `--seconds 0` workers need no time, and the trials per second are the most that there can be.
+With `--commit-seconds` each transaction takes so much longer, as with a slow database; and with
+`--wait` workers wait for each decision, and do not go on without it (`late_decision`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import heapq
 import json
+import math
 import random
 import tempfile
 import time
@@ -51,6 +54,7 @@ from attentune.runners.events import (
     Stopped,
 )
 from attentune.runners.results import Costs, EpochReport, Job, TrialResult
+from attentune.runners.workers.late_decision import patience
 from attentune.search.run import session
 from attentune.search.run.callback import Callback, RunningTrial
 from attentune.search.run.propose import Proposer
@@ -58,6 +62,7 @@ from attentune.search.run.session import create_study, run_study
 from attentune.search.setup.request import read_request
 from attentune.studies.database.store import Store
 from attentune.studies.records import TrialRecord
+from sqlalchemy import Connection, Engine, event
 
 TABLE = Path(__file__).parent / "tables" / "cued_plain.json"
 BACKBONE = "resnet18"
@@ -96,6 +101,7 @@ class SimulatedTrial:
     def __init__(self, job: Job, accuracies: list[float], epoch_seconds: float) -> None:
         self.job, self.accuracies, self.epoch_seconds = job, accuracies, epoch_seconds
         self.epochs = 0
+        self.reported_at = 0.0
         self.costs = Costs(11_000_000 + len(str(job.architecture)), 1_800_000_000)
 
 
@@ -106,13 +112,21 @@ class SimulatedPool:
         slots: the number of workers.
         curves: their learning curves.
         seconds: the mean duration of a trial.
+        patience: for how long a worker waits for the decision about an epoch of so many seconds.
 
     Attributes:
         busy_seconds: the time that slots have spent training.
     """
 
-    def __init__(self, slots: int, curves: LearningCurves, seconds: float) -> None:
+    def __init__(
+        self,
+        slots: int,
+        curves: LearningCurves,
+        seconds: float,
+        patience: Callable[[float], float] = patience,
+    ) -> None:
         self._slots, self._curves, self._seconds = slots, curves, seconds
+        self._patience = patience
         self._trials: dict[int, SimulatedTrial] = {}
         self._ready: list[Event] = []
         self._due: list[tuple[float, int]] = []
@@ -134,7 +148,7 @@ class SimulatedPool:
         trial = SimulatedTrial(job, self._curves.accuracies(job), duration / EPOCHS)
         self._trials[job.number] = trial
         self._ready += [Started(job.number, "w", 0), Measured(job.number, trial.costs)]
-        self._await_epoch(trial)
+        self._await_epoch(trial, time.monotonic())
 
     def reply(self, number: int, decision: Decision) -> None:
         """Go on with a trial, or end it."""
@@ -149,7 +163,8 @@ class SimulatedPool:
             )
             self._ready.append(Finished(number, result))
         elif decision is Decision.GO_ON:
-            self._await_epoch(trial)
+            ahead = trial.reported_at + self._patience(trial.epoch_seconds)
+            self._await_epoch(trial, min(time.monotonic(), ahead))
         else:
             del self._trials[number]
             self._ready.append(Stopped(number, trial.epochs, seconds, seconds, environment))
@@ -160,8 +175,9 @@ class SimulatedPool:
             time.sleep(max(0.0, min(timeout, self._due[0][0] - time.monotonic())))
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
-            number = heapq.heappop(self._due)[1]
+            due, number = heapq.heappop(self._due)
             if (trial := self._trials.get(number)) is not None:
+                trial.reported_at = due
                 self._ready.append(self._end_epoch(trial))
         events, self._ready = self._ready, []
         return events
@@ -173,8 +189,8 @@ class SimulatedPool:
     def close(self) -> None:
         """End all trials."""
 
-    def _await_epoch(self, trial: SimulatedTrial) -> None:
-        heapq.heappush(self._due, (time.monotonic() + trial.epoch_seconds, trial.job.number))
+    def _await_epoch(self, trial: SimulatedTrial, began: float) -> None:
+        heapq.heappush(self._due, (began + trial.epoch_seconds, trial.job.number))
 
     def _end_epoch(self, trial: SimulatedTrial) -> EpochDone:
         self.busy_seconds += trial.epoch_seconds
@@ -306,7 +322,8 @@ def measure(
         },
         None,
     )
-    pool = SimulatedPool(slots, curves, options.seconds)
+    wait = (lambda _: math.inf) if options.wait else patience
+    pool = SimulatedPool(slots, curves, options.seconds, wait)
     proposals = Timed(Proposer.next_trial)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -324,6 +341,21 @@ def measure(
     return {"slots": slots, "seconds": seconds, "settings": options.set, "parts": parts.rows}
 
 
+def slow_commits(seconds: float) -> None:
+    """Let every transaction that writes take longer, from now on.
+
+    Args:
+        seconds: how much longer.
+    """
+
+    def wait(connection: Connection) -> None:
+        if connection.get_execution_options().get("attentune_mode") != "read":
+            time.sleep(seconds)
+
+    if seconds:
+        event.listen(Engine, "commit", wait)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_common_options(parser)
@@ -338,9 +370,14 @@ def main() -> None:
     parser.add_argument("--db", help="an empty PostgreSQL database, in place of a file")
     parser.add_argument("--parts", type=int, default=10, help="of equally many trials")
     parser.add_argument("--seconds", type=float, default=20.0, help="mean duration of a trial")
+    parser.add_argument(
+        "--commit-seconds", type=float, default=0.0, help="that each transaction takes longer"
+    )
+    parser.add_argument("--wait", action="store_true", help="for every decision")
     parser.add_argument("--set", nargs="*", default=[], help="settings of the search: pruner=none")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    slow_commits(options.commit_seconds)
     monitor = LoadMonitor.start(anyway=options.anyway)
     curves = LearningCurves(TABLE)
     rows = []
@@ -357,6 +394,8 @@ def main() -> None:
         "others_cores": round(monitor.cores, 3),
         "database": "PostgreSQL" if options.db else "SQLite",
         "trial_seconds": options.seconds,
+        "commit_seconds": options.commit_seconds,
+        "workers_wait": options.wait,
         "epochs": EPOCHS,
         "backbone": BACKBONE,
         "environment": describe_environment(torch.device("cpu"), "none"),

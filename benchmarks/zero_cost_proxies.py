@@ -238,7 +238,9 @@ def measure_epoch_seconds(table: TabularBenchmark, data: DeviceData) -> float:
     """Seconds of training and validation of the architecture of median size on this machine."""
     by_size = sorted(table.ranked, key=lambda text: table.rows[text].costs.params)
     model = build_initial_network(by_size[len(by_size) // 2], table.recipe, SEEDS[0], opened=False)
-    return prepare_training(model, data, table.recipe, seed=SEEDS[0]).train_epoch(0).seconds
+    report = prepare_training(model, data, table.recipe, seed=SEEDS[0]).train_epoch(0)
+    assert report is not None
+    return report.seconds
 
 
 def measure(path: Path, draws: int) -> dict[str, Any]:

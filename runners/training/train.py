@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,7 @@ def train(
     seed: int,
     resume: Path | None = None,
     on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
+    stops_now: Callable[[], bool] = lambda: False,
     task: Task | None = None,
     micro_batches: int = 1,
     keep_predictions: KeepPredictions = "none",
@@ -105,6 +106,7 @@ def train(
         resume: a checkpoint of an earlier call; training continues after its epoch.
         on_epoch: called after every epoch with its report and a function that writes a checkpoint;
             returns whether to go on.
+        stops_now: called after every step on a single device; whether to stop without the epoch.
         task: default: the recipe's task.
         micro_batches: parts of a batch that are trained one after the other; see `micro_batches`.
         keep_predictions: what the outcome holds of the predictions for the validation images.
@@ -121,6 +123,8 @@ def train(
         training = prepare_training(model, data, recipe, seed=seed, task=task, parallel=parallel)
         training.micro_batches = micro_batches
         training.keep_predictions, training.metric = keep_predictions, metric
+        if parallel.size == 1:  # Several devices have to stop at the same step.
+            training.stops_now = stops_now
         return _run_epochs(training, resume, on_epoch)
 
 
@@ -135,6 +139,9 @@ def _run_epochs(
     training.parallel.wait_for_all()
     for epoch in range(first, recipe.epochs):
         report = training.train_epoch(epoch)
+        if report is None:
+            stopped = True
+            break
         save = SaveCheckpoint(training, epoch + 1)
         go_on = training.parallel.call_on_first(partial(on_epoch, report, save))
         if not go_on and epoch + 1 < recipe.epochs:
@@ -228,6 +235,7 @@ class Training:
         self.micro_batches = 1
         self.keep_predictions: KeepPredictions = "none"
         self.metric = "accuracy"
+        self.stops_now: Callable[[], bool] = lambda: False
         self.predictions: Predictions | None = None
         self.loss_sum: Tensor | None = None
         self.step_of_size: dict[int, TrainingStep] = {}
@@ -235,10 +243,15 @@ class Training:
         self.is_frozen = False
         self.frozen_norms = backbone_batch_norms(model) if recipe.head_epochs else []
 
-    def train_epoch(self, epoch: int) -> EpochReport:
-        """Train one epoch, counted from 0, and evaluate."""
+    def train_epoch(self, epoch: int) -> EpochReport | None:
+        """Train one epoch, counted from 0, and evaluate; None if `stops_now` has ended it."""
         began = time.perf_counter()
-        *_, lr = self.train_steps(epoch)
+        lr = math.nan
+        with closing(self.train_steps(epoch)) as steps:
+            for step_lr in steps:
+                lr = step_lr
+                if self.stops_now():
+                    return None
         averaged = self.average.flat if self.average else []
         self.parallel.copy_from_first([*self.model.buffers(), *averaged])
         train_loss = self._mean_loss()
@@ -278,7 +291,7 @@ class Training:
             )
         return self.keep_predictions if is_last else "none"
 
-    def train_steps(self, epoch: int) -> Iterator[float]:
+    def train_steps(self, epoch: int) -> Generator[float]:
         """Train one epoch, counted from 0; yields the learning rate after each step."""
         recipe, total = self.recipe, self.steps * self.recipe.epochs
         batches = EpochBatches(

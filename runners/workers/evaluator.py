@@ -36,11 +36,12 @@ from ..predictions import Predictions, write_predictions
 from ..results import PREDICTIONS_FILE, Costs, EpochReport, Job, TrialResult
 from ..training.data_parallel import SINGLE_DEVICE, DataParallel
 from .checkpoint_schedule import CheckpointWriter, TrialCheckpoints
+from .late_decision import LateDecision
 from .trial_facts import FinishedTrial, Progress, describe_owner
 
-SendEvent = Callable[[Event], Decision]
-"""Sends an event to the coordinator. For an `EpochDone` it waits for the decision; for every other
-event it returns `GO_ON` at once."""
+SendEvent = Callable[[Event], Decision | LateDecision]
+"""Sends an event to the coordinator. For an `EpochDone` it waits a little for the decision, and
+returns a `LateDecision` if that does not come; for every other event it returns `GO_ON` at once."""
 
 NO_EPOCH = EpochReport(0, math.nan, 0.0, math.nan, 0.0, 0.0)
 
@@ -107,6 +108,8 @@ class Trial:
         self._metric_score: float | None = None
         self._cost_facts: dict[str, str] = {}
         self._decision = Decision.GO_ON
+        self._late: LateDecision | None = None
+        self._reported_at = self._began
         self.last_report = earlier.report if earlier else NO_EPOCH
 
     # Evaluators use the following properties and methods.
@@ -166,13 +169,27 @@ class Trial:
 
         That run may have ended after it wrote the checkpoint and before its report arrived.
         """
-        self._decision = self._send(EpochDone(self.job.number, self.last_report))
+        self._decision = self._send_epoch()
         return self._decision
 
-    def report(self, report: EpochReport, writer: CheckpointWriter | None = None) -> Decision:
-        """Report an epoch, wait for the decision, and write a checkpoint if one is due or needed.
+    def stops_now(self) -> bool:
+        """Whether the decision about the last epoch has come since, and is to prune the trial.
 
-        After the last epoch the decision is always `GO_ON`: the trial is complete.
+        An evaluator may ask in the middle of an epoch, which is not reported then; see
+        `late_decision`.
+        """
+        if self._late is None or self._late.wait(0.0) is not Decision.PRUNE:
+            return False
+        self._late, self._decision = None, Decision.PRUNE
+        self._device_seconds += (time.perf_counter() - self._reported_at) * self.parallel.size
+        return True
+
+    def report(self, report: EpochReport, writer: CheckpointWriter | None = None) -> Decision:
+        """Report an epoch, and write a checkpoint if one is due or needed.
+
+        Returns:
+            The decision. `GO_ON` if it does not come soon; it is honoured at the next report then,
+            or by `stops_now`. After the last epoch always `GO_ON`: the trial is complete.
 
         Args:
             report: the epoch, counted from 1; `seconds` is the time that it kept the device busy.
@@ -182,17 +199,19 @@ class Trial:
         Raises:
             TrialError: `diverged` if the accuracy or a loss is not finite.
         """
+        self._device_seconds += report.seconds * self.parallel.size
+        if self._is_pruned_late():
+            return Decision.PRUNE
         if self.job.evaluation is None:
             for name in ("train_loss", "accuracy", "val_loss"):
                 _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
-        self._device_seconds += report.seconds * self.parallel.size
         self.last_report = report
         is_last = report.epoch == self.job.recipe.epochs
         saved = writer is None or is_last  # After the last epoch, final weights are saved instead.
         if writer and not saved and self._checkpoints.is_due(writer):
             self._write_checkpoint(writer)
             saved = True
-        decision = self._send(EpochDone(self.job.number, report))
+        decision = self._send_epoch()
         if is_last:
             return Decision.GO_ON
         self._decision = decision
@@ -263,6 +282,7 @@ class Trial:
         Args:
             reason: why the checkpoint cannot be used.
         """
+        self.was_stopped()  # No decision may be left for a later report.
         self._checkpoints.refuse(reason)
         self.job, self._resumed, self.last_report = self._new_job, False, NO_EPOCH
         self._earlier_seconds = self._device_seconds = 0.0
@@ -273,16 +293,33 @@ class Trial:
         """Report the result of an earlier run, which ended before its result was recorded."""
         self._send(Started(self.job.number, self._worker, finished.report.epoch))
         self._send(Measured(self.job.number, finished.result.costs))
-        self._send(EpochDone(self.job.number, finished.report))
+        self.last_report = finished.report
+        self._send_epoch()
         self.finish(finished.result)
 
     def finish(self, result: TrialResult) -> None:
-        """Report the result.
+        """Report the result, unless the trial turns out to be pruned.
 
         The coordinator deletes the checkpoint once it has recorded the end of the trial. Until
         then it may be needed: an evaluator need not write weights, from which a result is repeated.
         """
-        self._send(Finished(self.job.number, result))
+        if self._is_pruned_late():
+            self.stop()
+        else:
+            self._send(Finished(self.job.number, result))
+
+    def was_stopped(self) -> bool:
+        """Whether it was decided meanwhile that the trial stops after its last report.
+
+        What has gone wrong since then does not matter. This waits for the decision.
+        """
+        if self._late is None:
+            return False
+        decision, self._late = self._late.wait() or Decision.GO_ON, None
+        if decision is Decision.GO_ON or self.last_report.epoch == self.job.recipe.epochs:
+            return False
+        self._decision = decision
+        return True
 
     def reject(self, exceeded: CostLimitError) -> None:
         """Report that a cost is above its limit, so that nothing was trained."""
@@ -300,6 +337,23 @@ class Trial:
             )
         spent = (self.last_report.epoch, self.seconds, self._device_seconds)
         self._send(Stopped(self.job.number, *spent, self._describe_environment()))
+
+    def _send_epoch(self) -> Decision:
+        """Send the last report; returns the decision about it, `GO_ON` if it does not come soon."""
+        self._reported_at = time.perf_counter()
+        answer = self._send(EpochDone(self.job.number, self.last_report))
+        if isinstance(answer, Decision):
+            return answer
+        self._late = answer
+        return Decision.GO_ON
+
+    def _is_pruned_late(self) -> bool:
+        """Whether the decision that has not come yet is to prune the trial. This waits for it."""
+        if self.was_stopped() and self._decision is Decision.PAUSE:
+            # The search is being stopped, perhaps because this report could not be recorded.
+            self._decision = self._send_epoch()
+            self.was_stopped()
+        return self._decision is Decision.PRUNE
 
     def _write_checkpoint(self, writer: CheckpointWriter) -> None:
         progress = Progress(

@@ -74,7 +74,7 @@ class RecipeEvaluator:
         shared = SharedTraining(job, trial.checkpoint)
         training = trial.parallel.call_on_first(lambda: shared)
         outcome, evaluation = training.run(
-            model, data, num_classes, trial.device, trial.parallel, on_epoch
+            model, data, num_classes, trial.device, trial.parallel, on_epoch, trial.stops_now
         )
         if outcome.stopped:
             return None
@@ -114,6 +114,7 @@ class SharedTraining:
         device: torch.device,
         parallel: DataParallel,
         on_epoch: Callable[[EpochReport, SaveCheckpoint], bool] = lambda *_: True,
+        stops_now: Callable[[], bool] = lambda: False,
     ) -> tuple[Outcome, Evaluation | None]:
         """Train, and evaluate on the test split if the job asks for that.
 
@@ -123,7 +124,7 @@ class SharedTraining:
             num_classes: outputs of the head.
             device: of this rank.
             parallel: the rank.
-            on_epoch: called on the first rank; see `train`.
+            on_epoch, stops_now: called on the first rank; see `train`.
 
         Returns:
             The outcome; and the evaluation on the test split, None if there is none.
@@ -136,6 +137,7 @@ class SharedTraining:
             seed=job.seed,
             resume=self.checkpoint,
             on_epoch=on_epoch,
+            stops_now=stops_now,
             micro_batches=job.micro_batches,
             keep_predictions="none" if job.test else _computed(job, data.val, num_classes),
             metric=job.metric,

@@ -121,6 +121,10 @@ def _evaluate(trial: Trial, evaluator: Evaluator) -> None:
     except CostLimitError as exceeded:
         trial.reject(exceeded)
         return
+    except (Exception, SystemExit):
+        if not trial.was_stopped():
+            raise
+        result = None
     if result is None:
         trial.stop()
     else:

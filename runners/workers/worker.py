@@ -16,6 +16,7 @@ from ...standard_streams import protect_standard_streams
 from ..events import Decision, EpochDone, Event
 from ..results import Job
 from . import parent_death
+from .late_decision import LateDecision, patience
 
 if TYPE_CHECKING:
     import torch
@@ -49,10 +50,12 @@ def main(
 
         parallel = DistributedRank(0, len(links) + 1, torch_device, links)
 
-    def send(event: Event) -> Decision:
+    def send(event: Event) -> Decision | LateDecision:
         pipe.send(event)
-        decision: Decision = pipe.recv() if isinstance(event, EpochDone) else Decision.GO_ON
-        return decision
+        if not isinstance(event, EpochDone):
+            return Decision.GO_ON
+        late = LateDecision(pipe)
+        return late.wait(patience(event.report.seconds)) or late
 
     while True:
         try:

@@ -25,6 +25,8 @@ class ProposalHistory:
     def __init__(self, site_map: SiteMap) -> None:
         self.seeds: dict[str, set[int]] = defaultdict(set)
         self._seeds: Counter[int] = Counter()
+        self._unpaired: dict[str, set[int]] = {}
+        """Of each architecture that `lacking_seeds` was asked about, the seeds of others alone."""
         self._unused_from: dict[str, int] = {}
         self.rejected: dict[str, str] = {}
         self.failures = FailureHistory(site_map)
@@ -37,6 +39,11 @@ class ProposalHistory:
         if seed not in self.seeds[key]:
             self.seeds[key].add(seed)
             self._seeds[seed] += 1
+            for other, unpaired in self._unpaired.items():
+                if seed not in self.seeds[other]:
+                    unpaired.add(seed)
+                elif other == key:
+                    unpaired.discard(seed)
         self._failed_last.discard((key, seed))
 
     def record_rejection(self, key: str, seed: int, reason: str) -> None:
@@ -54,6 +61,7 @@ class ProposalHistory:
             self._seeds[seed] -= 1
             if not self._seeds[seed]:
                 del self._seeds[seed]
+            self._unpaired.clear()  # That is rare.
 
     def unused_seed(self, key: str, first: int) -> int:
         """The first seed, from `first` on, with which an architecture has not run.
@@ -71,7 +79,9 @@ class ProposalHistory:
 
     def lacking_seeds(self, key: str) -> list[int]:
         """The seeds that others have used and with which a baseline has to run, see `lacks`."""
-        used = self._seeds.keys() - self.seeds[key]
+        used = self._unpaired.get(key)
+        if used is None:
+            used = self._unpaired[key] = self._seeds.keys() - self.seeds[key]
         failed = {seed for failed, seed in self._failed_last if failed == key}
         return sorted(seed for seed in used | failed if self.lacks(key, seed))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
-from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import RowMapping, Table, bindparam, delete, func, insert, select, update
 
 from ...runners.results import EpochReport
 from ..records import EpochRecord
@@ -82,11 +82,17 @@ class EpochRepository:
             numbers = [number for number, _ in reports]
             ids = running_trial_ids(connection, study_record, numbers)
             rows = {(ids[number], report.epoch): report for number, report in reports}
-            key = tuple_(EpochRow.trial_id, EpochRow.epoch)
-            is_earlier = key.in_(list(rows))
-            earlier = set(map(tuple, connection.execute(select(*key.clauses).where(is_earlier))))
+            # SQLite uses its index for a list of trials, but not for a list of pairs.
+            known = select(EpochRow.id, EpochRow.trial_id, EpochRow.epoch).where(
+                EpochRow.trial_id.in_(set(ids.values()))
+            )
+            earlier = {
+                (row.trial_id, row.epoch): row.id
+                for row in connection.execute(known)
+                if (row.trial_id, row.epoch) in rows
+            }
             if earlier:
-                connection.execute(delete(EpochRow).where(is_earlier))
+                connection.execute(delete(EpochRow).where(EpochRow.id.in_(earlier.values())))
             values = [{"trial_id": i, **asdict(report)} for (i, _), report in rows.items()]
             connection.execute(insert(EpochRow), values)
             connection.execute(_ADVANCE, [{"trial": i, "epoch": epoch} for i, epoch in rows])
