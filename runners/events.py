@@ -71,7 +71,7 @@ class Finished:
 class Stopped:
     """The trial stopped after an epoch, as decided. If it was paused, its checkpoint is kept.
 
-    `seconds` and `device_seconds` are those of `TrialResult`.
+    What a `TrialResult` has too means the same.
     """
 
     number: int
@@ -79,6 +79,8 @@ class Stopped:
     seconds: float
     device_seconds: float
     environment: Mapping[str, str]
+    cpu_load: float | None = None
+    gpu_load: float | None = None
 
 
 @dataclass(frozen=True)

@@ -253,6 +253,7 @@ class TrialResult:
         environment: versions, device, precision, git commit, host facts.
         metrics: further metrics of the same predictions, by their key in `metrics.METRICS`.
         metric_score: as in an `EpochReport`.
+        cpu_load, gpu_load: of the machine and of the device, as in a `runners.load.Load`.
     """
 
     accuracy: float
@@ -264,6 +265,8 @@ class TrialResult:
     environment: Mapping[str, str]
     metrics: Mapping[str, float] = field(default_factory=dict)
     metric_score: float | None = None
+    cpu_load: float | None = None
+    gpu_load: float | None = None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ FIRST_CONFIRMING_ALTERNATIVE_NUMBER = 3_000_000
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 COST_ERROR_KEYS = ("latency_ms_error", "latency_ratio_error")
+LOADS = ("cpu_load", "gpu_load")
+"""What a trial records of how busy its machine and its device were, fractions."""
 """The standard errors of those costs that are measured; the other costs are exact."""
 
 MAX_FACTS = 200
@@ -200,6 +202,7 @@ class TrialRecord:
         metric_score: as in a `TrialResult`; of a pruned trial, that of its last epoch.
         metric: what names the metric that its study searches for.
         further: the values of the study's further metrics that are objectives, by their key.
+        cpu_load, gpu_load: as in a `TrialResult`; of a failed trial None.
         environment: digest of what it ran on; `TrialRepository.read_environments` reads the facts.
     """
 
@@ -230,6 +233,8 @@ class TrialRecord:
     metric_score: float | None = None
     metric: str = "accuracy"
     further: Mapping[str, float] = field(default_factory=dict)
+    cpu_load: float | None = None
+    gpu_load: float | None = None
 
     @property
     def score(self) -> float | None:

@@ -32,6 +32,7 @@ from ..artifacts.trial_folder import UserFiles, publish
 from ..classification_metrics import compute_metrics, metric_score
 from ..environment import describe_environment
 from ..events import Decision, EpochDone, Event, Finished, Measured, Rejected, Started, Stopped
+from ..load import LoadMeter
 from ..predictions import Predictions, write_predictions
 from ..results import PREDICTIONS_FILE, Costs, EpochReport, Job, TrialResult
 from ..training.data_parallel import SINGLE_DEVICE, DataParallel
@@ -110,6 +111,7 @@ class Trial:
         self._decision = Decision.GO_ON
         self._late: LateDecision | None = None
         self._reported_at = self._began
+        self._load = LoadMeter(device)
         self.last_report = earlier.report if earlier else NO_EPOCH
 
     # Evaluators use the following properties and methods.
@@ -206,6 +208,7 @@ class Trial:
             for name in ("train_loss", "accuracy", "val_loss"):
                 _check_finite(name.replace("_", " "), getattr(report, name), report.epoch)
         self.last_report = report
+        self._load.sample()
         is_last = report.epoch == self.job.recipe.epochs
         saved = writer is None or is_last  # After the last epoch, final weights are saved instead.
         if writer and not saved and self._checkpoints.is_due(writer):
@@ -253,6 +256,7 @@ class Trial:
             _check_finite("accuracy", accuracy, self.last_report.epoch)
         if self._costs is None:
             raise RuntimeError("an evaluator has to report the costs before it makes a result")
+        load = self._load.read()
         return TrialResult(
             accuracy=accuracy,
             epochs=self.last_report.epoch,
@@ -263,6 +267,8 @@ class Trial:
             environment={**self._describe_environment(), **(facts or {})},
             metrics=self._metrics,
             metric_score=self._metric_score,
+            cpu_load=load.cpu,
+            gpu_load=load.gpu,
         )
 
     # `run_trial` uses the following methods.
@@ -336,7 +342,8 @@ class Trial:
                 "the evaluator returned no result, although the coordinator did not stop the trial"
             )
         spent = (self.last_report.epoch, self.seconds, self._device_seconds)
-        self._send(Stopped(self.job.number, *spent, self._describe_environment()))
+        load, environment = self._load.read(), self._describe_environment()
+        self._send(Stopped(self.job.number, *spent, environment, load.cpu, load.gpu))
 
     def _send_epoch(self) -> Decision:
         """Send the last report; returns the decision about it, `GO_ON` if it does not come soon."""

@@ -54,8 +54,10 @@ class _Result(_Facts):
     device_seconds: Seconds
     peak_memory_mib: float = Field(ge=0)
     environment: dict[str, str]
-    metrics: dict[str, float] = {}  # Weights of earlier versions have none.
+    metrics: dict[str, float] = {}  # Weights of earlier versions have none of what follows.
     metric_score: float | None = None
+    cpu_load: Fraction | None = None
+    gpu_load: Fraction | None = None
 
 
 class _Owner(_Facts):

@@ -395,6 +395,8 @@ class Coordinator:
             seconds=event.seconds,
             device_seconds=event.device_seconds,
             environment=event.environment,
+            cpu_load=event.cpu_load,
+            gpu_load=event.gpu_load,
         )
         self._end(trial)
 

@@ -30,6 +30,7 @@ from ..estimator.study_model import StudyModel
 from ..estimator.threads import one_thread
 from ..insertion_facts import InsertionFacts
 from .architecture_table import ArchitectureTable
+from .importances import Importance, StageChoice, estimate_importances
 from .insertion_index import InsertionIndex
 from .trial_table import tried_architectures
 
@@ -91,15 +92,17 @@ class AttentionEffects:
         by_stage, by_position: by attention and stage, and by attention and position.
         by_ratio: by attention, its reduction ratios with the effect of each.
         main: of each attention, stage, position and ratio.
-        shares: the share of the variance of trials that the attentions of each stage explain; what
-            is missing to 1 is not explained by them.
+        importances: the share of the variance of trials that the choices in each stage explain;
+            what is missing to 1 is not explained by them.
+        variance: of the results of trials, without the effects of their seeds.
     """
 
     by_stage: EffectTable = EffectTable()
     by_position: EffectTable = EffectTable()
     by_ratio: Mapping[str, Sequence[tuple[int, Effect]]] = field(default_factory=dict)
     main: tuple[MainEffect, ...] = ()
-    shares: Mapping[str, float] = field(default_factory=dict)
+    importances: tuple[Importance, ...] = ()
+    variance: float = 0.0
 
 
 def analyse_effects(table: ArchitectureTable, rows: npt.NDArray[Any]) -> AttentionEffects:
@@ -205,6 +208,7 @@ class _UnitPosterior:
         gains: (m,) what each adds to the accuracy of the bare backbone, a fraction.
         covariance: (m, m) of the gains.
         contributions: (m,) what each adds to a network that has no effects at all.
+        contributions_covariance: (m, m) of these.
         variance: of the accuracies of trials, without the effects of their seeds.
         trials: the architecture of each of these trials.
     """
@@ -212,6 +216,7 @@ class _UnitPosterior:
     gains: Floats
     covariance: Floats
     contributions: Floats
+    contributions_covariance: Floats
     variance: float
     trials: tuple[Architecture, ...]
 
@@ -240,18 +245,32 @@ class _UnitPosterior:
         joint = mixed.posterior_covariance(np.arange(len(predicted)))
         # What an architecture has beyond its features is no effect of its attentions.
         of_units = slice(0, len(units))
-        joint[np.arange(len(units)), np.arange(len(units))] -= mixed.architecture_variance
-        with_bare = joint[of_units, -1]
-        covariance = joint[of_units, of_units] - with_bare - with_bare[:, None] + joint[-1, -1]
+        own = np.arange(len(units) + 1)
+        joint[own, own] -= mixed.architecture_variance
         ends = [(h.architecture, h.seed, h.end) for h in mixed.modelled if h.end is not None]
         corrected = [end - mixed.seed_effects.get(seed, 0.0) for _, seed, end in ends]
         return cls(
             mean[of_units] - mean[-1],
-            covariance,
+            _covariance_of_differences(joint, len(units), -1),
             mean[of_units] - mean[-2],
+            _covariance_of_differences(joint, len(units), -2),
             float(np.var(corrected)) if ends else 0.0,
             tuple(architecture for architecture, _, _ in ends),
         )
+
+
+def _covariance_of_differences(joint: Floats, units: int, reference: int) -> Floats:
+    """(units, units) the covariance of the first values minus one of the others.
+
+    Args:
+        joint: the covariance of all.
+        units: how many come first.
+        reference: the index of the other.
+    """
+    of_units, shared = slice(0, units), joint[:units, reference]
+    difference: Floats = joint[of_units, of_units] - shared - shared[:, None]
+    difference += joint[reference, reference]
+    return difference
 
 
 class _Tables:
@@ -266,6 +285,7 @@ class _Tables:
         tried: Flags,
     ) -> None:
         self.units, self.posterior, self.index, self.tried = units, posterior, index, tried
+        self.count = stages
         self.stages = [f"s{stage}" for stage in range(1, stages + 1)]
         self.weights = np.array([unit.architectures for unit in units], dtype=float)
         self.levels = [unit.levels for unit in units]
@@ -277,7 +297,8 @@ class _Tables:
             self._table("position", [p for p in POSITIONS if self._has("position", p)]),
             self._by_ratio(),
             tuple(self._main_effects()),
-            self._shares(),
+            self._importances(),
+            self.posterior.variance,
         )
 
     def _effect(self, **levels: str) -> Effect | None:
@@ -336,18 +357,31 @@ class _Tables:
                 if effect is not None:
                     yield MainEffect(**vars(effect), factor=factor, level=level)
 
-    def _shares(self) -> dict[str, float]:
-        """By stage, the variance of its contributions over trials as a share of all variance."""
-        contributions: dict[Insertion, dict[int, float]] = {}
-        for unit, contribution in zip(self.units, self.posterior.contributions, strict=True):
-            contributions.setdefault(unit.insertion, {})[unit.stage] = float(contribution)
-        by_trial = np.zeros((len(self.posterior.trials), len(self.stages)))
-        for row, architecture in enumerate(self.posterior.trials):
-            for insertion in architecture.changes:
-                for stage, contribution in contributions.get(insertion, {}).items():
-                    by_trial[row, stage - 1] += contribution
-        if len(by_trial) < 2 or self.posterior.variance <= 0:
-            return {}
-        shares = by_trial.var(axis=0) / self.posterior.variance
-        shares /= max(1.0, float(shares.sum()))
-        return dict(zip(self.stages, shares.tolist(), strict=True))
+    def _importances(self) -> tuple[Importance, ...]:
+        """The importances of the choices in each stage."""
+        known: dict[tuple[Insertion, int], int] = {
+            (unit.insertion, unit.stage): row for row, unit in enumerate(self.units)
+        }
+        posterior = self.posterior
+        return estimate_importances(
+            [
+                [_stage_choice(architecture, stage, known) for stage in range(1, self.count + 1)]
+                for architecture in posterior.trials
+            ],
+            self.stages,
+            posterior.contributions,
+            posterior.contributions_covariance,
+            posterior.variance,
+        )
+
+
+def _stage_choice(
+    architecture: Architecture, stage: int, units: Mapping[tuple[Insertion, int], int]
+) -> StageChoice:
+    """What an architecture has in a stage, as far as it is among the units."""
+    present = [each for each in architecture.changes if (each, stage) in units]
+    return StageChoice(
+        tuple(units[each, stage] for each in present),
+        tuple(each.attention for each in present),
+        tuple(dict(each.options).get("r") for each in present),
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import StoreError
-from ..records import BASELINE, COST_ERROR_KEYS, COST_KEYS, STATES, State, TrialRecord
+from ..records import BASELINE, COST_ERROR_KEYS, COST_KEYS, LOADS, STATES, State, TrialRecord
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,7 +25,8 @@ FIELDS = (
     ("id", "i8"), ("number", "i8"), ("architecture", "i4"), ("seed", "i8"), ("baseline", "?"),
     ("state", "i1"), ("epochs", "i4"), ("accuracy", "f8"), ("score", "f8"),
     *((cost, "f8") for cost in COST_COLUMNS),
-    ("seconds", "f8"), ("worker", "i4"), ("started", "f8"), ("finished", "f8"),
+    ("seconds", "f8"), *((load, "f8") for load in LOADS), ("worker", "i4"),
+    ("started", "f8"), ("finished", "f8"),
 )  # fmt: skip
 """Fields of a row. Times are seconds since 1970. Unknown numbers are NaN, no worker is −1.
 
@@ -37,7 +38,7 @@ _STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
 TRIAL_COLUMNS = (
     "id", "number", "key", "text", "seed", "role", "state", "epochs", "accuracy", "metric_score",
-    *COST_COLUMNS, "seconds", "worker", "started_at", "finished_at",
+    *COST_COLUMNS, "seconds", *LOADS, "worker", "started_at", "finished_at",
 )  # fmt: skip
 """The values that `TrialTable.update` takes; times are datetimes, or texts from SQLite."""
 
@@ -95,7 +96,7 @@ class TrialTable:
         new = np.zeros(len(trials), self._rows.dtype)
         for name in ("id", "number", "seed", "epochs"):
             new[name] = columns[name]
-        for name in ("accuracy", *COST_COLUMNS, "seconds"):
+        for name in ("accuracy", *COST_COLUMNS, "seconds", *LOADS):
             new[name] = np.array(columns[name], dtype=float)  # None becomes NaN.
         scores = np.array(columns["metric_score"], dtype=float)
         new["score"] = np.where(np.isnan(scores), new["accuracy"], scores)
@@ -156,7 +157,7 @@ class TrialTable:
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "number", "seed", "epochs"), (int, np.integer)),
     **dict.fromkeys(
-        ("accuracy", "metric_score", *COST_COLUMNS, "seconds"), (float, int, type(None))
+        ("accuracy", "metric_score", *COST_COLUMNS, "seconds", *LOADS), (float, int, type(None))
     ),
     **dict.fromkeys(("key", "text", "role", "state"), (str,)),
     "worker": (str, type(None)),
@@ -175,9 +176,9 @@ def _check_columns(columns: Mapping[str, Sequence[Any]]) -> None:
             raise _damaged(name)
     if max(columns["epochs"]) > _MAX_NUMBER or not set(columns["state"]) <= set(STATES):
         raise _damaged("epochs or state")
-    for name in ("accuracy", *COST_COLUMNS, "seconds"):
+    for name in ("accuracy", *COST_COLUMNS, "seconds", *LOADS):
         numbers = np.array(columns[name], dtype=float)
-        most = 1.0 if name == "accuracy" else np.finfo(float).max
+        most = 1.0 if name in ("accuracy", *LOADS) else np.finfo(float).max
         if not np.all(np.isnan(numbers) | ((numbers >= 0) & (numbers <= most))):
             raise _damaged(name)
     if np.any(np.isinf(np.array(columns["metric_score"], float))):

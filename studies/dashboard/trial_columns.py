@@ -15,7 +15,7 @@ from dash import dcc, html
 
 from ..analysis.trial_table import COMPLETE, FAILED, RUNNING, Ints
 from ..objectives import BY_KEY, SCORE, Objective
-from ..records import STATES, TrialRecord
+from ..records import LOADS, STATES, TrialRecord
 from ..text import formatting
 from ..text.metric_format import MetricFormat, objective_value
 from .components import Component, short_architecture
@@ -26,6 +26,8 @@ MAX_MESSAGE_LENGTH = 160
 """Characters of a failure's message in the table."""
 DEFAULT_COLUMNS = ("number", "architecture", "state", "seed", "epochs", SCORE, "gain")
 """Those that are shown without a choice; the study's other objectives and the time follow."""
+
+LOAD_TITLES = dict(zip(LOADS, ("CPU load", "GPU load"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,8 @@ class TrialColumns:
         yield from self._metric_columns()
         yield from self._cost_columns()
         yield self._number("seconds", "Time", formatting.duration)
+        for load, title in LOAD_TITLES.items():
+            yield self._number(load, title, formatting.share)
         yield self._choice("worker", "Worker", self._worker)
         yield TrialColumn("started", "Started, UTC", lambda rows: rows["started"], _started)
         yield replace(self._choice("note", "Why it ended", self._note), sortable=False)

@@ -42,7 +42,7 @@ VERSION_TABLE = "attentune_alembic_version"
 ARCHITECTURE_NOT_FAILED = "state <> 'failed' and role = replace(role, ':', '')"
 ALTERNATIVE_NOT_FAILED = "state <> 'failed' and role <> replace(role, ':', '')"
 """Conditions of the indexes that let a trial run only once."""
-HEAD = "0013"
+HEAD = "0014"
 """The revision that this code reads and writes; revisions are numbered, so they can be compared."""
 READABLE = "0001"
 """The oldest revision that can be read without a migration: later ones add no results."""
@@ -145,6 +145,8 @@ class TrialRow(Base):
     seconds: Mapped[float | None] = mapped_column(Real(0))
     device_seconds: Mapped[float | None] = mapped_column(Real(0))
     peak_memory_mib: Mapped[float | None] = mapped_column(Real(0))
+    cpu_load: Mapped[float | None] = mapped_column(Real(0, 1))
+    gpu_load: Mapped[float | None] = mapped_column(Real(0, 1))
     worker: Mapped[str | None] = mapped_column(CleanName(200))
     note: Mapped[str | None] = mapped_column(CleanText)
     environment: Mapped[str | None] = mapped_column(

@@ -11,7 +11,7 @@ from sqlalchemy.types import NullType
 from ...errors import StudyError
 from ...runners.results import Failure
 from ..alternatives import ALTERNATIVE_ROLES, CONFIRMING_ALTERNATIVE_ROLES
-from ..records import CONFIRM, COST_ERROR_KEYS, COST_KEYS, StudyRecord, TrialRecord
+from ..records import CONFIRM, COST_ERROR_KEYS, COST_KEYS, LOADS, StudyRecord, TrialRecord
 from .column_types import DamagedValueError
 from .schema import ArchitectureRow, FailureRow, TrialRow
 
@@ -43,6 +43,7 @@ RECORD_COLUMNS = (
     FailureRow.message,
     FailureRow.traceback,
     TrialRow.metric_score,
+    *(getattr(TrialRow, load) for load in LOADS),
 )
 TABLE_COLUMNS = (
     TrialRow.id,
@@ -57,13 +58,14 @@ TABLE_COLUMNS = (
     TrialRow.metric_score,
     *(getattr(TrialRow, cost) for cost in (*COST_KEYS, *COST_ERROR_KEYS)),
     TrialRow.seconds,
+    *(getattr(TrialRow, load) for load in LOADS),
     TrialRow.worker,
     TrialRow.started_at,
     TrialRow.finished_at,
 )
 """`trial_table.TRIAL_COLUMNS`, in that order."""
-_ADDED_COLUMNS = {"0007": COST_ERROR_KEYS, "0011": ("metric_score",)}
-"""Columns of trials (the last one of epochs too) by the revision that has added them."""
+_ADDED_COLUMNS = {"0007": COST_ERROR_KEYS, "0011": ("metric_score",), "0014": LOADS}
+"""Columns of trials (that of "0011" of epochs too) by the revision that has added them."""
 
 _REQUIRED_FIELDS = (
     *("number", "architecture", "key", "seed", "role"),

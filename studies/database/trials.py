@@ -24,6 +24,7 @@ from ...errors import StoreError, StudyError
 from ...runners.results import Costs, Failure, TrialResult
 from ...spaces.architecture import Architecture
 from ..records import (
+    LOADS,
     SEARCH,
     RejectionRecord,
     State,
@@ -176,7 +177,7 @@ class TrialRepository:
         record = self._studies.record_of(study)
         measured = (
             *("accuracy", "metric_score", "epochs"),
-            *("seconds", "device_seconds", "peak_memory_mib"),
+            *("seconds", "device_seconds", "peak_memory_mib", *LOADS),
         )
         values = asdict(result.costs) | {name: getattr(result, name) for name in measured}
         with self._database.begin("commit") as connection:
@@ -192,6 +193,8 @@ class TrialRepository:
         seconds: float | None = None,
         device_seconds: float | None = None,
         environment: Facts | None = None,
+        cpu_load: float | None = None,
+        gpu_load: float | None = None,
     ) -> None:
         """Record that a running trial was stopped early, with the accuracy of its last epoch.
 
@@ -201,6 +204,7 @@ class TrialRepository:
             reason: why it was pruned.
             seconds, device_seconds: that it took; by default the sum of its epochs.
             environment: what it ran on.
+            cpu_load, gpu_load: as in a `TrialResult`.
         """
         record = self._studies.record_of(study)
         with self._database.begin("commit") as connection:
@@ -214,6 +218,8 @@ class TrialRepository:
                 "metric_score": _finite(epoch and epoch.metric_score),
                 "seconds": seconds,
                 "device_seconds": device_seconds,
+                "cpu_load": cpu_load,
+                "gpu_load": gpu_load,
             }
             _close(connection, record, number, "pruned", environment, **values)
 

@@ -85,12 +85,22 @@ def _bars(
         marker={"color": colour, "line": {"width": 1, "color": "rgba(127, 127, 127, 0.6)"}},
         hovertext=[
             f"trial {rows['number'][i]}, {state}, "
-            f"{formatting.duration(float(ends[i] - rows['started'][i]))}<br>"
+            f"{formatting.duration(float(ends[i] - rows['started'][i]))}{_loads(rows[i])}<br>"
             f"{wrap_architecture(architectures[rows['architecture'][i]])}"
             for i in selected
         ],
         hoverinfo="text",
         customdata=[int(rows["number"][i]) for i in selected],
+    )
+
+
+def _loads(row: Any) -> str:
+    """How busy the machine and the device were, as far as that is known."""
+    known = {"CPU": row["cpu_load"], "GPU": row["gpu_load"]}
+    return "".join(
+        f", {name} {formatting.share(float(load))}"
+        for name, load in known.items()
+        if not np.isnan(load)
     )
 
 

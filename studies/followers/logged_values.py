@@ -16,7 +16,7 @@ from ...errors import AttentuneError
 from ..analysis.findings import Findings
 from ..objectives import Objective
 from ..outputs.trials_table import architecture_choices
-from ..records import EpochRecord, StudyRecord, TrialRecord
+from ..records import LOADS, EpochRecord, StudyRecord, TrialRecord
 from ..text.formatting import short_architecture
 
 Parameter = str | int | float | bool
@@ -199,7 +199,8 @@ def trial_end(trial: TrialRecord, metrics: Mapping[str, float]) -> TrialEnd | No
         name if name in costs else f"{prefix}{name}": value for name, value in measured.items()
     }
     durations = {
-        name: getattr(trial, name) for name in ("seconds", "device_seconds", "peak_memory_mib")
+        name: getattr(trial, name)
+        for name in ("seconds", "device_seconds", "peak_memory_mib", *LOADS)
     }
     values |= {name: value for name, value in durations.items() if value is not None}
     facts = {"worker": trial.worker, "note": trial.note}

@@ -91,9 +91,9 @@ def study_figures(
         ),
         StudyFigure(
             "importances",
-            "Importance of each stage",
+            "Importance of each choice",
             captions.IMPORTANCES,
-            partial(importances_figure, effects.shares),
+            partial(importances_figure, effects.importances),
         ),
         StudyFigure(
             "hypervolume",

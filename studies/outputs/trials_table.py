@@ -20,7 +20,7 @@ from ...files import atomic_write
 from ...runners.metrics import METRICS, in_order
 from ...spaces.architecture import Architecture, Place
 from ..database.store import Store
-from ..records import StudyRecord, TrialRecord
+from ..records import LOADS, StudyRecord, TrialRecord
 from ..trial_marks import TrialMarks
 
 TRIAL_COLUMNS = (
@@ -42,6 +42,7 @@ TRIAL_COLUMNS = (
     "seconds",
     "device_seconds",
     "peak_memory_mib",
+    *LOADS,
     "worker",
     "note",
     "failure",
@@ -61,7 +62,7 @@ Row = dict[str, Any]
 def trials_table(store: Store, study: StudyRecord) -> tuple[list[str], list[Row]]:
     """The columns of a study's table, and a row for each trial of the search.
 
-    Accuracy is a fraction, latency in ms, memory in MiB, durations in seconds.
+    Accuracy and loads are fractions, latency in ms, memory in MiB, durations in seconds.
 
     Args:
         store: the database.

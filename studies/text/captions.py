@@ -18,8 +18,10 @@ MAIN_EFFECTS = (
 )
 RATIOS = "The same by attention and reduction ratio. Hollow: the interval includes zero."
 IMPORTANCES = (
-    "The share of the variance of the trials' results, without the effects of seeds, that the "
-    "attentions of each stage explain. Unexplained: noise, and what attentions do together."
+    "The share of the variance of the trials' results, without the effects of seeds, that each "
+    "choice explains, with its 95 % interval: which attention a stage has, and, where they vary, "
+    "at which reduction ratio and where in its blocks. Unexplained: noise, and what attentions do "
+    "together."
 )
 HYPERVOLUME = (
     "The hypervolume of the front as training went on, with its 95 % interval: a share of the box "

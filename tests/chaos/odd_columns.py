@@ -68,6 +68,7 @@ COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
         **dict.fromkeys(("params", "macs", "latency_ms", "latency_ratio", "memory_mib"), NUMBERS),
         **dict.fromkeys(("latency_ms_error", "latency_ratio_error"), NUMBERS),
         **dict.fromkeys(("seconds", "device_seconds", "peak_memory_mib"), NUMBERS),
+        **dict.fromkeys(("cpu_load", "gpu_load"), NUMBERS),
         **dict.fromkeys(("architecture_key", "role", "state"), TEXTS),
         **dict.fromkeys(("worker", "note", "environment"), TEXTS),
         **dict.fromkeys(("started_at", "finished_at"), TIMES),

@@ -73,6 +73,7 @@ def result() -> Callable[..., TrialResult]:
             seconds=20.0,
             device_seconds=18.0,
             peak_memory_mib=512.0,
+            cpu_load=0.93,
             environment=ENVIRONMENT,
         )
 

@@ -52,7 +52,7 @@ def page(context: PageContext) -> Component:
             figure_slot("main-effects", 560),
         ),
         section(
-            "Importance of each stage",
+            "Importance of each choice",
             captions.IMPORTANCES,
             figure_slot("importances", 260),
         ),
@@ -131,8 +131,10 @@ def main_effects(context: PageContext) -> go.Figure:
 
 
 def importances(context: PageContext) -> go.Figure:
-    """Importances of the stages."""
-    figure = _figure(context, lambda effects, _, theme: importances_figure(effects.shares, theme))
+    """Importances of the choices."""
+    figure = _figure(
+        context, lambda effects, _, theme: importances_figure(effects.importances, theme)
+    )
     return _faded(context, figure)
 
 

@@ -21,6 +21,7 @@ from ..address import Address
 from ..components import GRAPH_CONFIG, Component, copyable_text, remark, table
 from ..context import PageContext
 from ..model_download import MODEL_PATH
+from ..trial_columns import LOAD_TITLES
 from .predictions import metrics_table
 
 STAR_BUTTON = "star-button"
@@ -194,6 +195,9 @@ def _costs(
     if trial.peak_memory_mib is not None:
         memory = formatting.cost(trial.peak_memory_mib, OBJECTIVES["memory"])
         rows.append(["Peak memory", memory, formatting.MISSING])
+    for name, title in LOAD_TITLES.items():
+        if (load := getattr(trial, name)) is not None:
+            rows.append([f"{title} while it ran", formatting.share(load), formatting.MISSING])
     return table(["", ">value", ">difference"], rows)
 
 

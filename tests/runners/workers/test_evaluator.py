@@ -113,6 +113,8 @@ def test_costs_then_every_epoch_then_the_result_arrive_in_order(play, job):
     assert (result.accuracy, result.epochs) == (events[-2].report.accuracy, 3)
     assert result.costs == events[1].costs
     assert result.device_seconds > 0
+    assert result.cpu_load is None or 0 <= result.cpu_load <= 1  # None: it was too short.
+    assert result.gpu_load is None
     assert result.environment["torch"] == torch.__version__
 
 
@@ -122,6 +124,7 @@ def test_a_decision_to_stop_is_honoured(play, job, decision):
     assert [type(e) for e in events] == [Started, Measured, EpochDone, Stopped]
     assert events[-1].epochs == 1
     assert events[-1].environment["torch"] == torch.__version__
+    assert events[-1].cpu_load is None or 0 <= events[-1].cpu_load <= 1
 
 
 @pytest.mark.parametrize("decision", [Decision.PAUSE, Decision.PRUNE])

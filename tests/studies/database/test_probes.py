@@ -8,7 +8,7 @@ from attentune.runners.results import Costs
 from attentune.spaces.architecture import Architecture
 from attentune.studies.analysis.trial_table import TRIAL_COLUMNS
 from attentune.studies.database.store import Store
-from attentune.studies.records import COST_ERROR_KEYS
+from attentune.studies.records import COST_ERROR_KEYS, LOADS
 from sqlalchemy import create_engine, text
 
 QUESTION = {"backbone": "resnet18", "device": "cpu"}
@@ -44,7 +44,7 @@ def test_a_database_without_the_table_can_be_read_and_is_migrated(
         connection.execute(text("drop index attentune_trials_alternative_once"))
         for column in ("boot_id", "pid_namespace", "process_start"):
             connection.execute(text(f"alter table attentune_leases drop column {column}"))
-        for column in COST_ERROR_KEYS:
+        for column in (*COST_ERROR_KEYS, *LOADS):
             connection.execute(text(f"alter table attentune_trials drop column {column}"))
         for table in ("attentune_trials", "attentune_epochs"):
             connection.execute(text(f"alter table {table} drop column metric_score"))

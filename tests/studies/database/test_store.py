@@ -114,6 +114,7 @@ def test_a_trial_lives_from_start_to_finish(
     }
     assert isinstance(trial.params, int)
     assert (trial.seconds, trial.device_seconds, trial.peak_memory_mib) == (20.0, 18.0, 512.0)
+    assert (trial.cpu_load, trial.gpu_load) == (0.93, None)
     assert trial.finished_at is not None
     assert trial.finished_at >= trial.started_at
     facts = store.trials.read_environments(study)[str(trial.environment)]

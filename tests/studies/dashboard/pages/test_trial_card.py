@@ -11,6 +11,7 @@ from attentune.studies.dashboard.pages.trial_card import (
     export_command,
     trial_card,
 )
+from attentune.studies.dashboard.trial_columns import TrialColumns
 from attentune.studies.figures.themes import LIGHT
 
 
@@ -40,3 +41,15 @@ def test_no_card_without_a_selection_and_a_sentence_for_an_unknown_trial(study, 
     card = trial_card(states.context("?trial=99", LIGHT.name))
     assert "There is no trial 99." in str(card)
     assert "resnet18" in str(trial_card(states.context("?trial=0", LIGHT.name)))
+
+
+def test_the_load_of_the_machine_is_beside_times_and_costs(study, reader, add):
+    number = add("resnet18", 0.5)
+    states = StudyStates(reader, None)
+    card = str(trial_card(states.context(f"?trial={number}", LIGHT.name)))
+    assert "CPU load while it ran" in card
+    assert "93 %" in card
+    assert "GPU load" not in card  # It was not read.
+    context = states.context("?columns=number,cpu_load,gpu_load", LIGHT.name)
+    [row] = context.state.trials.rows()
+    assert [column.cell(row) for column in TrialColumns(context).shown] == ["0", "93 %", "–"]
