@@ -33,7 +33,7 @@ def test_a_machine_whose_clocks_stand_still_has_no_load(times):
 
 def test_the_load_of_a_gpu_is_the_mean_of_its_samples(monkeypatch):
     samples = [100, 40]
-    monkeypatch.setattr(torch.cuda, "utilization", lambda device: samples.pop(0))
+    monkeypatch.setattr(torch.cuda, "utilization", lambda _: samples.pop(0))
     meter = LoadMeter(torch.device("cuda:1"))
     assert meter.read().gpu is None
     meter.sample()
