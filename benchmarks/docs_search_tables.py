@@ -275,3 +275,59 @@ def _max_correlation(sides: Sequence[Result]) -> float | None:
 def _format_deviation(side: Result) -> str:
     error = side["standard_error"]
     return f"{side['deviation']:.1f}" + ("" if error is None else f" ± {error:.1f}")
+
+
+def render_end_to_end(result: Result) -> list[str]:
+    """How many times as many trials, and as much time, other ways take for the same quality."""
+    speed = result["speed"]
+
+    def ratio(row: Result, key: str, factor: float) -> str:
+        beyond = f"over {factor * row['budget']:.0f}"
+        middle, low, high = ("" if v is None else f"{v:.1f}" for v in row[key])
+        if not low:
+            return beyond
+        interval = f"{low} to {high}" if high else f"{low} or more"
+        return f"{middle or beyond} ({interval})"
+
+    rows = [
+        [
+            f"`{row['table']}`",
+            row["trials_of_ours"],
+            f"{row['regret_of_ours']:.2f}",
+            row["way"],
+            f"{row['regret_after_as_many']:.2f}",
+            ratio(row, "trials", 1.0),
+            ratio(row, "time", speed["median"]),
+        ]
+        for row in result["rows"]
+    ]
+    head = ["table", "trials of ours", "regret then, points", "Optuna's example with",
+            "its regret after as many", "trials, ratio", "time, ratio"]  # fmt: skip
+    return [
+        *format_markdown_table(head, rows),
+        f"{result['repetitions']} repetitions; ratios with 95 % intervals, over the budget where it "
+        f"was not enough. The example takes {speed['median']:.2f} times as long for the same trials "
+        f"(of {len(speed['rounds'])} rounds, {min(speed['rounds']):.2f} to "
+        f"{max(speed['rounds']):.2f}).",
+        "",
+    ]
+
+
+def render_importances(result: Result) -> list[str]:
+    """Whether the intervals of importances hold the truth."""
+    rows = [
+        [
+            f"`{row['table']}`",
+            f"`{row['way']}`",
+            row["trials"],
+            row["intervals"],
+            f"{100 * row['coverage']:.0f} %",
+            f"{100 * row['width']:.0f}",
+            f"{100 * row['bias']:+.1f}",
+            f"{100 * row['truth']:.0f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["table", "way", "trials", "intervals", "hold the truth", "width, points",
+            "estimate − truth, points", "truth, %"]  # fmt: skip
+    return format_markdown_table(head, rows)

@@ -34,7 +34,9 @@ from attentune.benchmarks.docs_kernel_tables import render_attention, render_con
 from attentune.benchmarks.docs_scale_table import render_scale
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
+    render_end_to_end,
     render_estimates,
+    render_importances,
     render_live,
     render_proxies,
     render_pruning,
@@ -256,6 +258,8 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "demo": render_demo,
     "convergence": render_convergence,
     "estimates": render_estimates,
+    "end_to_end": render_end_to_end,
+    "importances": render_importances,
 }
 
 

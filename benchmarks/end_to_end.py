@@ -1,4 +1,4 @@
-"""How long other ways take to find an architecture as good as the one that our default search finds.
+"""How long other ways take to find an architecture as good as the one that our search finds.
 
     python benchmarks/trials.py --backbones resnet6_050 --data cued-digits --image-size 36 \\
         --images 5000 --batch-size 128 --epochs 4 --rounds 3 --ways optuna \\
@@ -6,7 +6,7 @@
     python benchmarks/end_to_end.py benchmarks/tables/cued_plain.json … \\
         --speed benchmarks/results/trials_resnet6.json --json benchmarks/results/end_to_end.json
 
-ours      `attentune search` with its defaults: 40 trials, of which the study recommends the
+ours      `attentune search` with its defaults, up to 40 trials; the study recommends the
           architecture that it estimates to be best
 random    the loop of Optuna's PyTorch example with its random sampler; it recommends
           `study.best_trial`
@@ -14,11 +14,11 @@ tpe       the same with Optuna's TPE sampler
 
 The searches are replayed on tables in which the truth is known (`search_replays.py`). The regret of
 a search is the accuracy of the truly best architecture minus that of the recommended one. The
-epochs of another way are those after which its mean regret, over all repetitions, stays at or below
-ours after 40 trials. The ratio of times is that of the epochs, multiplied by how much longer the
-example takes for the same trials (`trials.py`). Intervals (95 %) are by bootstrap over the
-repetitions, and over the rounds of the speed. Where a way does not get there within its budget, the
-ratio is a lower bound.
+trials of another way are those after which its mean regret, over all repetitions, stays at or below
+ours after 10, 20 and 40 trials. The ratio of times is that of the trials, multiplied by how much
+longer the example takes for the same trials (`trials.py`). Intervals (95 %) are by bootstrap over
+the repetitions, and over the rounds of the speed. Where a way does not get there within its budget,
+the ratio is unknown (null), and above that of the budget.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ from attentune.spaces.attentions.entry import Value
 
 OURS = "ours"
 DEFAULT_TRIALS = 40
+JUDGED_AFTER = (10, 20, DEFAULT_TRIALS)
+"""Trials of ours whose result others have to reach."""
 BOOTSTRAP_DRAWS = 1000
 Floats = npt.NDArray[np.float64]
 
@@ -120,14 +122,14 @@ def compare(ours: Floats, theirs: Floats, speeds: Sequence[float]) -> dict[str, 
     """The ratios of trials and of times, each with its interval; infinite where it is unknown.
 
     Args:
-        ours: (repetitions, 40) regrets, points.
+        ours: (repetitions, trials) regrets, points.
         theirs: (repetitions, trials) of another way.
         speeds: how much longer its loop takes for the same trials, of several rounds.
     """
-    draw = np.random.default_rng(0)
+    draw, judged = np.random.default_rng(0), len(ours[0])
 
     def ratio(ours: Floats, theirs: Floats) -> float:
-        return trials_until(theirs, float(ours[:, -1].mean())) / ours.shape[1]
+        return trials_until(theirs, float(ours[:, -1].mean())) / judged
 
     def resample(values: Floats) -> Floats:
         return values[draw.integers(len(values), size=len(values))]
@@ -137,7 +139,7 @@ def compare(ours: Floats, theirs: Floats, speeds: Sequence[float]) -> dict[str, 
     times = np.array(ratios) * np.array(speed)
     middle = ratio(ours, theirs)
     return {
-        "at_most": theirs.shape[1] / ours.shape[1],
+        "budget": len(theirs[0]) / judged,
         "trials": [middle, *_interval(np.array(ratios))],
         "time": [middle * float(np.median(speeds)), *_interval(times)],
     }
@@ -176,13 +178,15 @@ def measure(
         for number, way in enumerate(trials)
     }
     rows = []
-    for way in list(trials)[1:]:
+    for way, judged in product(list(trials)[1:], JUDGED_AFTER):
+        ours = regrets[OURS][:, :judged]
         row = {
             "table": path.stem,
             "way": way,
-            "regret_of_ours": float(regrets[OURS][:, -1].mean()),
-            "regret_after_as_many": float(regrets[way][:, DEFAULT_TRIALS - 1].mean()),
-            **compare(regrets[OURS], regrets[way], speeds),
+            "trials_of_ours": judged,
+            "regret_of_ours": float(ours[:, -1].mean()),
+            "regret_after_as_many": float(regrets[way][:, judged - 1].mean()),
+            **compare(ours, regrets[way], speeds),
         }
         rows.append(_readable(row))
         print(rows[-1], flush=True)
@@ -195,7 +199,7 @@ def main() -> None:
     parser.add_argument("--speed", type=Path, required=True, help="a result of trials.py")
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--trials", type=int, default=400, help="of TPE, at most")
-    parser.add_argument("--trials-of-random", type=int, default=1600, help="at most")
+    parser.add_argument("--trials-of-random", type=int, default=800, help="at most")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -211,7 +215,6 @@ def main() -> None:
             "what": "time until another way finds an architecture as good, relative to ours",
             "environment": describe_environment(torch.device("cpu"), "float32"),
             "repetitions": options.repetitions,
-            "trials_of_ours": DEFAULT_TRIALS,
             "speed": {
                 "median": round(float(np.median(speeds)), 3),
                 "rounds": [round(value, 3) for value in speeds],
