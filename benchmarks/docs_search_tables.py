@@ -305,9 +305,9 @@ def render_end_to_end(result: Result) -> list[str]:
             "its regret after as many", "trials, ratio", "time, ratio"]  # fmt: skip
     return [
         *format_markdown_table(head, rows),
-        f"{result['repetitions']} repetitions; ratios with 95 % intervals, over the budget where it "
-        f"was not enough. The example takes {speed['median']:.2f} times as long for the same trials "
-        f"(of {len(speed['rounds'])} rounds, {min(speed['rounds']):.2f} to "
+        f"{result['repetitions']} repetitions; ratios with 95 % intervals, over the budget where "
+        f"that was not enough. The example takes {speed['median']:.2f} times as long for as many "
+        f"trials (of {len(speed['rounds'])} rounds, {min(speed['rounds']):.2f} to "
         f"{max(speed['rounds']):.2f}).",
         "",
     ]

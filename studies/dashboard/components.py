@@ -76,7 +76,8 @@ def figure_slot(
         csv = {"data-save": "trials", "data-href": trials_csv}
         buttons.append(html.Button("CSV", className="save", type="button", title=title, **csv))
     figure = dcc.Store(id={"slot": "figure", "name": name})
-    shown = html.Div(graph, className="wide") if wide else graph
+    # What scrolls has to be reached with the keyboard.
+    shown = html.Div(graph, className="wide", tabIndex="0") if wide else graph
     return html.Div(
         [figure, shown, html.Div(buttons, className="saves")],
         className="plot",
@@ -145,12 +146,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Component]]) -> Component
     """A table; on a phone, each row is a block of its own.
 
     Args:
-        head: titles of the columns; `>` before a title marks a column of numbers.
+        head: titles of the columns; `>` before a title marks a column of numbers. A column without
+            a title has the names of the rows.
         rows: one cell per column in each row.
     """
     titles = [title.removeprefix(">") for title in head]
     kinds = ["number" if title.startswith(">") else "" for title in head]
-    headings = [html.Th(title, className=kind) for title, kind in zip(titles, kinds, strict=True)]
+    headings = [
+        html.Th(title, className=kind) if title else html.Td()
+        for title, kind in zip(titles, kinds, strict=True)
+    ]
     body = [
         html.Tr(
             [

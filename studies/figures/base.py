@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,9 @@ from .themes import Theme
 AxisSettings = Mapping[str, Any]
 DEFAULT_AXIS: AxisSettings = MappingProxyType({})
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+MESSAGE_WIDTH, MESSAGE_LINES = 56, 6
+"""Characters in a line of a message, and its lines: a phone shows as much."""
 
 
 def escape_html(text: str) -> str:
@@ -111,7 +115,9 @@ def show_message(figure: go.Figure, theme: Theme, message: str) -> go.Figure:
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     centre: dict[str, Any] = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
-    figure.add_annotation(**centre, text=message, showarrow=False, font={"color": theme.muted})
+    lines = textwrap.wrap(message, MESSAGE_WIDTH, max_lines=MESSAGE_LINES, placeholder=" …")
+    text = "<br>".join(lines)
+    figure.add_annotation(**centre, text=text, showarrow=False, font={"color": theme.muted})
     return figure
 
 

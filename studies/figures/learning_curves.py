@@ -137,6 +137,7 @@ def architecture_curves_figure(
     figure = styled_figure(
         theme, "Epoch", quantity.title, y=quantity.axis, height=height, margin=margin
     )
+    figure.update_yaxes(title_font_size=11)  # The figure is as low as the title is long.
     curves = _by_trial(epochs, quantity)
     styles = ((theme.muted, 2), (theme.palette[2], 2.5))
     for (name, numbers), (colour, width) in zip(architectures.items(), styles, strict=False):
