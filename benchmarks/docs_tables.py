@@ -233,6 +233,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "scale_trials": render_scale,
     "scale_before": render_scale,
     "scale_after": render_scale,
+    "scale_slow": render_scale,
     "yolo_study": render_yolo_study,
     "trials": render_trials,
     "overhead": render_overhead,
