@@ -68,7 +68,9 @@ def _describe(result: Result) -> list[str]:
             f"there is nothing left to start: {', '.join(shares)}."
         )
     if delay := result.get("commit_seconds"):
-        how = "wait for each decision" if result["workers_wait"] else "go on without a late decision"
+        how = (
+            "wait for each decision" if result["workers_wait"] else "go on without a late decision"
+        )
         lines.append(f"Each transaction takes {delay:g} s longer; workers {how}.")
     return [" ".join(lines)]
 

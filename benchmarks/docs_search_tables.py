@@ -307,8 +307,8 @@ def render_end_to_end(result: Result) -> list[str]:
         *format_markdown_table(head, rows),
         f"{result['repetitions']} repetitions; ratios with 95 % intervals, over the budget where "
         f"that was not enough. The example takes {speed['median']:.2f} times as long for as many "
-        f"trials (of {len(speed['rounds'])} rounds, {min(speed['rounds']):.2f} to "
-        f"{max(speed['rounds']):.2f}).",
+        f"trials ({', '.join(f'{each:.2f}' for each in speed['measured'])} on the backbones of "
+        "`trials.json`).",
         "",
     ]
 

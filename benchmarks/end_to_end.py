@@ -1,10 +1,7 @@
 """How long other ways take to find an architecture as good as the one that our search finds.
 
-    python benchmarks/trials.py --backbones resnet6_050 --data cued-digits --image-size 36 \\
-        --images 5000 --batch-size 128 --epochs 4 --rounds 3 --ways optuna \\
-        --json benchmarks/results/trials_resnet6.json
     python benchmarks/end_to_end.py benchmarks/tables/cued_plain.json … \\
-        --speed benchmarks/results/trials_resnet6.json --json benchmarks/results/end_to_end.json
+        --speed benchmarks/results/trials.json --json benchmarks/results/end_to_end.json
 
 ours      `attentune search` with its defaults, up to 40 trials; the study recommends the
           architecture that it estimates to be best
@@ -17,8 +14,8 @@ a search is the accuracy of the truly best architecture minus that of the recomm
 trials of another way are those after which its mean regret, over all repetitions, stays at or below
 ours after 10, 20 and 40 trials. The ratio of times is that of the trials, multiplied by how much
 longer the example takes for the same trials (`trials.py`). Intervals (95 %) are by bootstrap over
-the repetitions, and over the rounds of the speed. Where a way does not get there within its budget,
-the ratio is unknown (null), and above that of the budget.
+the repetitions, and over the backbones whose speed was measured. Where a way does not get there
+within its budget, the ratio is unknown (null), and above that of the budget.
 """
 
 from __future__ import annotations
@@ -124,7 +121,7 @@ def compare(ours: Floats, theirs: Floats, speeds: Sequence[float]) -> dict[str, 
     Args:
         ours: (repetitions, trials) regrets, points.
         theirs: (repetitions, trials) of another way.
-        speeds: how much longer its loop takes for the same trials, of several rounds.
+        speeds: how much longer its loop takes for the same trials, of several measurements.
     """
     draw, judged = np.random.default_rng(0), len(ours[0])
 
@@ -204,10 +201,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     speed = json.loads(options.speed.read_text("utf-8"))
-    [row] = speed["rows"]
-    seconds = row["seconds"]
     speeds = [
-        theirs / ours for ours, theirs in zip(seconds["ours"], seconds["optuna"], strict=True)
+        theirs / ours
+        for row in speed["rows"]
+        for ours, theirs in zip(row["seconds"]["ours"], row["seconds"]["optuna"], strict=True)
     ]
     rows = [line for path in options.tables for line in measure(path, options, speeds)]
     if options.json:
@@ -217,7 +214,7 @@ def main() -> None:
             "repetitions": options.repetitions,
             "speed": {
                 "median": round(float(np.median(speeds)), 3),
-                "rounds": [round(value, 3) for value in speeds],
+                "measured": [round(value, 3) for value in speeds],
                 "environment": speed["environment"],
             },
             "rows": rows,
