@@ -80,14 +80,14 @@ def true_shares(
         return StageChoice() if unit is None else StageChoice((unit,), (level[stage],), (None,))
 
     exact = np.zeros((len(units), len(units)))
-    found = estimate_importances(
+    explained = estimate_importances(
         [[choice(level, stage) for stage in stages] for level in levels],
         [f"s{stage}" for stage in stages],
         np.array(list(effects.values())),
         exact,
         variance,
     )
-    return {each.stage: each.share for each in found}
+    return {each.stage: each.share for each in explained}
 
 
 def judge_search(task: tuple[Path, str, int, int]) -> list[tuple[float, float, float, float]]:

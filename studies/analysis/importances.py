@@ -89,20 +89,20 @@ def estimate_importances(
     if len(trials) < 2 or variance <= 0:
         return ()
     drawn = _draw(contributions, covariance)
-    found = [
+    explained = [
         (stage, choice, share / variance)
         for number, stage in enumerate(stages)
         for choice, share in _variances([trial[number] for trial in trials], drawn)
     ]
-    if not found:
+    if not explained:
         return ()
-    shares = np.array([share for _, _, share in found])
+    shares = np.array([share for _, _, share in explained])
     # What is explained cannot be more than all.
     shares /= np.maximum(1.0, shares.sum(axis=0))
     quantiles = np.quantile(shares, INTERVAL, axis=1).T
     return tuple(
         Importance(stage, choice, middle, low, high)
-        for (stage, choice, _), (low, middle, high) in zip(found, quantiles.tolist(), strict=True)
+        for (stage, choice, _), (low, middle, high) in zip(explained, quantiles.tolist(), strict=True)
     )
 
 
