@@ -102,7 +102,9 @@ def estimate_importances(
     quantiles = np.quantile(shares, INTERVAL, axis=1).T
     return tuple(
         Importance(stage, choice, middle, low, high)
-        for (stage, choice, _), (low, middle, high) in zip(explained, quantiles.tolist(), strict=True)
+        for (stage, choice, _), (low, middle, high) in zip(
+            explained, quantiles.tolist(), strict=True
+        )
     )
 
 
