@@ -50,6 +50,6 @@ def test_the_load_of_the_machine_is_beside_times_and_costs(study, reader, add):
     assert "CPU load while it ran" in card
     assert "93 %" in card
     assert "GPU load" not in card  # It was not read.
-    context = states.context("?columns=number,cpu_load,gpu_load", LIGHT.name)
+    context = states.context("?columns=number~cpu_load~gpu_load", LIGHT.name)
     [row] = context.state.trials.rows()
     assert [column.cell(row) for column in TrialColumns(context).shown] == ["0", "93 %", "–"]
