@@ -7,8 +7,9 @@ and options) of an attention at a ratio. Each is a share of the variance of the 
 
 The shares of draws from the posterior of the effects give the interval: its ends and its middle are
 the 2.5, 97.5 and 50 % quantiles. (A share of the expected effects would be too small: the less is
-known of effects, the more they are drawn together.) `benchmarks/importances.py` measures how often
-such intervals hold the truth.
+known of effects, the more they are drawn together.) But drawn effects explain something even where
+there are none, so the lower end is no closer to that share than the upper end.
+`benchmarks/importances.py` measures how often such intervals hold the truth.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def estimate_importances(
     """
     if len(trials) < 2 or variance <= 0:
         return ()
-    drawn = _draw(contributions, covariance)
+    drawn = np.column_stack([contributions, _draw(contributions, covariance)])
     explained = [
         (stage, choice, share / variance)
         for number, stage in enumerate(stages)
@@ -99,7 +100,12 @@ def estimate_importances(
     shares = np.array([share for _, _, share in explained])
     # What is explained cannot be more than all.
     shares /= np.maximum(1.0, shares.sum(axis=0))
+    expected, shares = shares[:, 0], shares[:, 1:]
     quantiles = np.quantile(shares, INTERVAL, axis=1).T
+    # Drawn effects always explain something, even where there are none. So the lower end is at most
+    # as far below the share of the expected effects as the upper end is above it.
+    mirrored = np.maximum(2 * expected - quantiles[:, 2], 0.0)
+    quantiles[:, 0] = np.minimum(quantiles[:, 0], mirrored)
     return tuple(
         Importance(stage, choice, middle, low, high)
         for (stage, choice, _), (low, middle, high) in zip(
@@ -117,7 +123,7 @@ def _draw(mean: Floats, covariance: Floats) -> Floats:
 
 
 def _variances(trials: Sequence[StageChoice], drawn: Floats) -> Iterator[tuple[str, Floats]]:
-    """For each choice in one stage that varies, the variance (DRAWS,) that it explains."""
+    """For each choice in one stage that varies, the variance (draws,) that it explains."""
     added = np.array([drawn[list(trial.units)].sum(axis=0) for trial in trials])
     coarser, groups = np.zeros(drawn.shape[1]), 1
     for level, choice in enumerate(CHOICES):

@@ -69,4 +69,4 @@ def test_intervals_hold_the_shares_of_effects_that_are_known_with_an_error() -> 
             trials_of(units), ["s1"], weight * seen, weight * error**2 * np.eye(3), variance
         ):
             held.append(each.low <= true[each.name] <= each.high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.04)
+    assert np.mean(held) > 0.93
