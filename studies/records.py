@@ -51,9 +51,9 @@ FIRST_CONFIRMING_ALTERNATIVE_NUMBER = 3_000_000
 
 COST_KEYS = ("params", "macs", "latency_ms", "latency_ratio", "memory_mib")
 COST_ERROR_KEYS = ("latency_ms_error", "latency_ratio_error")
+"""The standard errors of those costs that are measured; the other costs are exact."""
 LOADS = ("cpu_load", "gpu_load")
 """What a trial records of how busy its machine and its device were, fractions."""
-"""The standard errors of those costs that are measured; the other costs are exact."""
 
 MAX_FACTS = 200
 
