@@ -260,15 +260,16 @@ def _gain_lines(entry: Attention) -> list[str]:
         rows.append([f"`{table.name}`", table.seeds, *cells])
     stages = [f"stage {stage}, points" for stage in tables[0].space.stages]
     return [
-        "In two small spaces all architectures were trained, with several seeds: every one of the "
-        "first three stages of `resnet6_050` has one of four attentions, or none ([the "
+        "Three small spaces were trained completely, with several seeds: every one of the first "
+        "three stages of `resnet6_050` has one of four attentions, or none ([the "
         f"tables](../search.md#the-tables)). The gain of `{entry.name}` in a stage is the accuracy "
         "with it minus that without any there, as a mean over all choices for the other two "
         "stages, ± the standard error over the seeds:",
         "",
         *format_markdown_table(["table", "seeds", *stages], rows),
-        "This is one small backbone on images of 36 pixels, trained for 8 epochs. It says how much "
-        "such gains differ from stage to stage and from task to task, and little about your data.",
+        "Two tasks are digits of 36 pixels, the third is CIFAR-10, photographs of 32 pixels. This "
+        "is one small backbone, trained for 8 epochs. It says how much such gains differ from "
+        "stage to stage and from task to task, and little about your data.",
     ]
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import optuna
 import torch
 from attentune.benchmarks.search_replays import Replay, load_table
-from attentune.benchmarks.tabular_benchmark import TABLES
+from attentune.benchmarks.tabular_benchmark import DIGIT_TABLES
 from attentune.runners.environment import describe_environment
 from attentune.studies.estimator.expected_gain import FORECAST_TRIALS
 
@@ -148,7 +148,7 @@ def measure(path: Path, way: str, repetitions: int, trials: int) -> dict[str, An
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tables", nargs="*", type=Path, default=TABLES)
+    parser.add_argument("tables", nargs="*", type=Path, default=DIGIT_TABLES)
     parser.add_argument("--ways", nargs="+", default=["additive/none", "random/none", "tpe/none"])
     parser.add_argument("--repetitions", type=int, default=40)
     parser.add_argument("--trials", type=int, default=100)

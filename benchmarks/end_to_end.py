@@ -57,6 +57,15 @@ def replay_ours(table: TabularBenchmark, repetition: int) -> list[str]:
     return [text for _, text in replay.run(budget, DEFAULT_TRIALS)]
 
 
+def suggest_architecture(table: TabularBenchmark, trial: optuna.Trial) -> str:
+    """What a sampler of Optuna proposes, choice by choice, from a table's space."""
+
+    def choose(name: str, choices: Sequence[Value]) -> Value:
+        return cast(Value, trial.suggest_categorical(name, list(choices)))
+
+    return str(table.bound_space.choose_architecture(choose))
+
+
 def replay_example(
     table: TabularBenchmark, sampler: str, repetition: int, trials: int
 ) -> list[str]:
@@ -77,11 +86,7 @@ def replay_example(
     best, recommended = -math.inf, []
     for _ in range(trials):
         trial = study.ask()
-
-        def choose(name: str, choices: Sequence[Value], trial: optuna.Trial = trial) -> Value:
-            return cast(Value, trial.suggest_categorical(name, list(choices)))
-
-        text = str(table.bound_space.choose_architecture(choose))
+        text = suggest_architecture(table, trial)
         accuracy = seeds.curve(text, turns[text])[-1].accuracy
         turns[text] += 1
         study.tell(trial, accuracy)

@@ -31,7 +31,7 @@ import numpy as np
 import optuna
 import torch
 from attentune.benchmarks.search_replays import Replay
-from attentune.benchmarks.tabular_benchmark import TABLES, TabularBenchmark
+from attentune.benchmarks.tabular_benchmark import DIGIT_TABLES, TabularBenchmark
 from attentune.runners.environment import describe_environment
 from attentune.studies.analysis.architecture_table import ArchitectureTable
 from attentune.studies.analysis.trial_table import TrialTable
@@ -111,7 +111,7 @@ def main() -> None:
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = []
-    for path in TABLES:
+    for path in DIGIT_TABLES:
         table = TabularBenchmark(path)
         for way in options.ways:
             for trials in options.trials:

@@ -8,10 +8,33 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from attentune.studies.analysis.analyse import analyse, show_json
+from attentune.studies.analysis.analyse import analyse
 from attentune.studies.database.store import Store
+from attentune.studies.outputs.study_json import study_json
 from attentune.studies.records import StudyRecord
+
+
+def study_result(store: Store, study: StudyRecord) -> dict[str, Any]:
+    """What `show --json` prints of a study, and what it takes to repeat it.
+
+    Args:
+        store: the database.
+        study: the study.
+    """
+    trials = store.trials.read(study)
+    noise = analyse(study, trials).noise
+    settings, recipe = study.config.json["study"], study.config.recipe
+    named = ("space", "sampler", "seed", "objectives")
+    return {
+        **study_json(store, study),
+        "wall_seconds": round(store.studies.spent_seconds(study), 1),
+        "seed_deviation": noise.deviation if noise else None,
+        "config": {key: settings[key] for key in named if key in settings},
+        "recipe": {**settings["recipe"], "data": Path(recipe.data).name},
+        "environments": list(store.trials.read_environments(study).values()),
+    }
 
 
 def main() -> None:
@@ -21,27 +44,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
     with Store.open(options.database, read_only=True) as store:
-        study = store.studies.get(options.study)
-        trials = store.trials.read(study)
-        analysis = analyse(study, trials)
-        result = {
-            **show_json(study, trials, rejected=len(store.trials.read_rejections(study))),
-            "wall_seconds": round(store.studies.spent_seconds(study), 1),
-            "seed_deviation": analysis.noise.deviation if analysis.noise else None,
-            "config": {
-                key: value
-                for key, value in study.config.json["study"].items()
-                if key in ("space", "sampler", "seed", "objectives")
-            },
-            "recipe": {**study.config.json["study"]["recipe"], "data": Path(_data(study)).name},
-            "environments": list(store.trials.read_environments(study).values()),
-        }
+        result = study_result(store, store.studies.get(options.study))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def _data(study: StudyRecord) -> str:
-    return study.config.recipe.data
 
 
 if __name__ == "__main__":

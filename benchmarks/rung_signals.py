@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchmark
+from attentune.benchmarks.tabular_benchmark import DIGIT_TABLES, Array, TabularBenchmark
 from attentune.runners.environment import describe_environment
 from scipy import stats
 
@@ -72,7 +72,7 @@ def measure(path: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tables", nargs="*", type=Path, default=TABLES)
+    parser.add_argument("tables", nargs="*", type=Path, default=DIGIT_TABLES)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = [measure(path) for path in options.tables]

@@ -26,7 +26,11 @@ from attentune.studies.analysis.pareto import non_dominated
 
 Array = np.ndarray[Any, Any]
 
-TABLES = [Path(__file__).parent / "tables" / f"{name}_plain.json" for name in ("cued", "cluttered")]
+DIGIT_TABLES = [
+    Path(__file__).parent / "tables" / f"{name}_plain.json" for name in ("cued", "cluttered")
+]
+"""The tabular benchmarks whose images are embedded."""
+TABLES = [*DIGIT_TABLES, Path(__file__).parent / "tables" / "cifar10_plain.json"]
 """The tabular benchmarks in the repository."""
 
 

@@ -49,7 +49,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from attentune.benchmarks.tabular_benchmark import TABLES, Array, TabularBenchmark
+from attentune.benchmarks.tabular_benchmark import DIGIT_TABLES, Array, TabularBenchmark
 from attentune.runners.data import load_data
 from attentune.runners.environment import describe_environment
 from attentune.runners.recipe import Recipe
@@ -304,7 +304,7 @@ def print_result(result: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("tables", nargs="*", type=Path, default=TABLES)
+    parser.add_argument("tables", nargs="*", type=Path, default=DIGIT_TABLES)
     parser.add_argument("--draws", type=int, default=2000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -2,7 +2,8 @@
 
 A link that is right in the repository, such as `../examples/search.ipynb`, is made right in the
 site, which gets a copy of the file. The API reference is read from the sources by the name of the
-package, which is not that of its folder. A page in one language links that in the other.
+package, which is not that of its folder. A page in one language links that in the other. A report
+of the gallery gets Plotly's script back.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import re
 import tempfile
 from pathlib import Path
 
+from attentune.studies.figures.browser import without_addresses
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from plotly.offline import get_plotlyjs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 """Pages of the repository's root that are pages of the site too."""
 SOURCES = ("*.py", "spaces", "runners", "studies", "search")
 """What the package consists of, without a virtual environment beside it."""
+REPORT = re.compile(r"gallery/[^/]+-report\.html")
+PLOTLY_MARK = "/* plotly.js */"
+"""What `benchmarks/gallery.py` leaves in a report in place of Plotly's script."""
 PACKAGE = tempfile.TemporaryDirectory()
 """A folder with links to the sources, in a folder called as the package."""
 CHINESE = "zh/"
@@ -59,6 +65,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if file.is_file() and "__pycache__" not in file.parts:
             path = file.relative_to(ROOT).as_posix()
             files.append(File.generated(config, path, abs_src_path=str(file)))
+    for file in [file for file in files if REPORT.fullmatch(file.src_uri)]:
+        files.remove(file)
+        report = file.content_string.replace(PLOTLY_MARK, without_addresses(get_plotlyjs()))
+        files.append(File.generated(config, file.src_uri, content=report))
     return files
 
 

@@ -66,7 +66,8 @@ def test_no_page_loads_anything_from_another_address(site):
     for page in pages(site):
         parser = LoadedAddresses()
         parser.feed(page.read_text("utf-8"))
-        assert len(parser.addresses) > 5
+        is_report = page.name.endswith("-report.html")  # It holds everything itself.
+        assert bool(parser.addresses) != is_report, page
         assert not [address for address in parser.addresses if ADDRESS.match(address)], page
     for sheet in site.rglob("*.css"):
         assert not re.findall(
