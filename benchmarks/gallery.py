@@ -1,0 +1,242 @@
+"""Search, confirm, export and report the studies of `docs/gallery/`, as people would.
+
+    pip install -e '.[finetune]'
+    python benchmarks/gallery.py --cifar10 ../shared/data/cifar10 --folder gallery --minutes 60
+
+scratch      CIFAR-10 at 32 pixels, a small ResNet from random weights: stage-wise attention, ratio
+             and position
+pretrained   the same photographs at 96 pixels, EfficientNet-Lite0 with its ImageNet weights
+
+Both together take less than three hours of two cores. `--minutes` ends a call in time with exit
+status 3, and the next one goes on where it was; what is done is not repeated. `--full` are the
+studies in full, for a GPU.
+
+For each study there is then a result file (`--results`), and in `--pages` the report, the table of
+trials, and the exported model without its weights. The report lacks Plotly's script, which is five
+megabytes; building the documentation puts it back (`docs/site_hooks.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from attentune.benchmarks.finetune_accuracy import write_weights
+from attentune.benchmarks.record_study import study_result
+from attentune.files import atomic_write
+from attentune.studies.database.store import Store
+from attentune.studies.figures.browser import without_addresses
+from plotly.offline import get_plotlyjs
+
+ROOT = Path(__file__).parent.parent
+DATABASE = "attentune.db"
+PLOTLY_MARK = "/* plotly.js */"
+"""What a committed report has in place of Plotly's script."""
+OUT_OF_TIME = 3
+"""Exit status if a later call has to go on."""
+WEIGHTS = "weights.pth"
+EXPORTED = {
+    "README.md": "model-card.md",
+    "architecture.json": "architecture.json",
+    "model.safetensors": "model.safetensors",
+}
+"""Files of an exported model, by their names in the pages."""
+MAX_EXPORTED_BYTES = 500_000
+"""Larger weights are not committed."""
+CHOICES = (
+    "--space full --attention none --attention se --attention eca --attention cbam --attention ca"
+    " --ratio 4 --ratio 16"
+)
+
+
+@dataclass(frozen=True)
+class GalleryStudy:
+    """A study of the gallery.
+
+    Attributes:
+        name: of the study.
+        search: options of `attentune search`.
+        confirm: options of `attentune confirm`.
+        needs_weights: whether it begins with the ImageNet weights of a package.
+    """
+
+    name: str
+    search: str
+    confirm: str
+    needs_weights: bool = False
+
+
+STUDIES = (
+    GalleryStudy(
+        "scratch",
+        f"--backbone resnet6_050 --data photos --stem native {CHOICES}"
+        " --train-limit 25000 --trials 60 --alternatives",
+        "--top 2 --seeds 6 --epochs 8",
+    ),
+    GalleryStudy(
+        "pretrained",
+        f"--backbone tf_efficientnet_lite0 --init {WEIGHTS} --data photos --image-size 96"
+        f" {CHOICES} --train-limit 2500 --trials 20",
+        "--top 1 --seeds 4 --epochs 7",
+        needs_weights=True,
+    ),
+)
+FULL_STUDIES = (
+    GalleryStudy(
+        "scratch",
+        f"--backbone resnet18 --data photos --stem small {CHOICES}"
+        " --epochs 15 --trials 80 --alternatives",
+        "--seeds 8",
+    ),
+    GalleryStudy(
+        "pretrained",
+        f"--backbone tf_efficientnet_lite0 --init {WEIGHTS} --data photos --image-size 128"
+        f" {CHOICES} --epochs 5 --trials 60 --alternatives",
+        "--seeds 8",
+        needs_weights=True,
+    ),
+)
+
+
+class Gallery:
+    """The commands of a study, run in a folder until the time is over.
+
+    Args:
+        options: of the command line.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.folder: Path = options.folder.resolve()
+        self.ends = time.monotonic() + 60 * options.minutes
+
+    def prepare(self) -> None:
+        """Unpack the photographs."""
+        photos = self.folder / "photos"
+        if photos.exists():
+            return
+        draft = self.folder / "photos.part"
+        shutil.rmtree(draft, ignore_errors=True)
+        for split in ("train", "test"):
+            with tarfile.open(self.options.cifar10 / f"{split}.tar.gz") as archive:
+                archive.extractall(draft, filter="data")
+        draft.rename(photos)
+
+    def run(self, study: GalleryStudy) -> None:
+        """Bring a study to its end, and write what the documentation shows of it."""
+        if study.needs_weights and not (self.folder / WEIGHTS).exists():
+            write_weights(self.folder / WEIGHTS)
+        search = f"search {study.name} {study.search}"
+        confirm = f"confirm {study.name} {study.confirm}"
+        self.call(f"resume {study.name}" if self.knows(study.name) else search)
+        self.call(confirm)
+        pages, results = self.options.pages.resolve(), self.options.results.resolve()
+        for place in (pages, results):
+            place.mkdir(parents=True, exist_ok=True)
+        model = self.folder / study.name
+        if not model.exists():
+            self.call(f"export {study.name} -o {model.name}")
+        self.call(f"report {study.name} -o {study.name}.html")
+        self.call(f"export-table {study.name} -o {study.name}.csv")
+        report = (self.folder / f"{study.name}.html").read_text("utf-8")
+        write(pages / f"{study.name}-report.html", without_plotly(report))
+        write(pages / f"{study.name}.csv", (self.folder / f"{study.name}.csv").read_text("utf-8"))
+        (pages / f"{study.name}-model").mkdir(exist_ok=True)
+        for name, page in EXPORTED.items():
+            if (model / name).stat().st_size <= MAX_EXPORTED_BYTES:
+                shutil.copyfile(model / name, pages / f"{study.name}-model" / page)
+        result = {
+            "what": f"the study {study.name} of the gallery, with its confirmation",
+            "commands": [f"attentune {command}" for command in (search, confirm)],
+            **self.result(study.name),
+        }
+        suffix = "_full" if self.options.full else ""
+        write(results / f"gallery_{study.name}{suffix}.json", json.dumps(result, indent=1) + "\n")
+
+    def knows(self, name: str) -> bool:
+        """Whether the database has the study."""
+        return (self.folder / DATABASE).exists() and not self.attentune(
+            f"show {name}", output=subprocess.DEVNULL
+        ).wait()
+
+    def result(self, name: str) -> dict[str, object]:
+        """What the database knows of a study."""
+        with Store.open(str(self.folder / DATABASE), read_only=True) as store:
+            return study_result(store, store.studies.get(name))
+
+    def call(self, command: str) -> None:
+        """Run a command; SystemExit if it fails, or if the time is over, when it is interrupted."""
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise SystemExit(OUT_OF_TIME)
+        print(f"$ attentune {command}", flush=True)
+        process = self.attentune(command)
+        try:
+            status = process.wait(left)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+            print("out of time; call again for what is left")
+            raise SystemExit(OUT_OF_TIME) from None
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+        if status:
+            raise SystemExit(f"attentune {command} failed")
+
+    def attentune(self, command: str, output: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a command in the folder."""
+        words = [sys.executable, "-m", "attentune", *shlex.split(command)]
+        return subprocess.Popen(words, cwd=self.folder, stdout=output, stderr=output)
+
+
+def without_plotly(report: str) -> str:
+    """The report with a mark in place of Plotly's script; SystemExit if it is not there."""
+    script = without_addresses(get_plotlyjs())
+    if report.count(script) != 1:
+        raise SystemExit("the report was written with another version of Plotly")
+    return report.replace(script, PLOTLY_MARK)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file, which is complete or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as draft:
+        draft.write_text(text, "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("studies", nargs="*", help="without any: all")
+    parser.add_argument("--cifar10", type=Path, required=True, help="folder of its two archives")
+    parser.add_argument("--folder", type=Path, required=True, help="for database and images")
+    parser.add_argument("--minutes", type=float, default=180.0)
+    parser.add_argument("--full", action="store_true", help="the studies in full, for a GPU")
+    parser.add_argument("--pages", type=Path, default=ROOT / "docs" / "gallery")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    studies = FULL_STUDIES if options.full else STUDIES
+    names = [study.name for study in studies]
+    if unknown := set(options.studies) - set(names):
+        parser.error(
+            f"there is no study {', '.join(sorted(unknown))}; there are {', '.join(names)}"
+        )
+    options.folder.mkdir(parents=True, exist_ok=True)
+    gallery = Gallery(options)
+    gallery.prepare()
+    for study in studies:
+        if not options.studies or study.name in options.studies:
+            gallery.run(study)
+
+
+if __name__ == "__main__":
+    main()
