@@ -24,6 +24,7 @@ from attentune.benchmarks.docs_finetune_table import (
     render_finetune_accuracy,
     render_finetune_search,
 )
+from attentune.benchmarks.docs_gallery_table import render_gallery
 from attentune.benchmarks.docs_gpu_tables import (
     render_bf16,
     render_epochs,
@@ -261,6 +262,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "estimates": render_estimates,
     "end_to_end": render_end_to_end,
     "importances": render_importances,
+    "gallery": render_gallery,
 }
 
 

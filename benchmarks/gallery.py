@@ -1,7 +1,7 @@
 """Search, confirm, export and report the studies of `docs/gallery/`, as people would.
 
     pip install -e '.[finetune]'
-    python benchmarks/gallery.py --cifar10 ../shared/data/cifar10 --folder gallery --minutes 60
+    python benchmarks/gallery.py --data ../shared/data/cifar10 --folder gallery --minutes 60
 
 scratch      CIFAR-10 at 32 pixels, a small ResNet from random weights: stage-wise attention, ratio
              and position
@@ -29,6 +29,7 @@ import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attentune.benchmarks.finetune_accuracy import write_weights
 from attentune.benchmarks.record_study import study_result
@@ -105,6 +106,16 @@ FULL_STUDIES = (
         needs_weights=True,
     ),
 )
+DRY_STUDIES = tuple(
+    GalleryStudy(
+        study.name,
+        "--backbone test_resnet --data digits --train-limit 200 --granularity network --trials 3"
+        " --epochs 1 --device cpu --workers 1 --lr 0.01 --precision float32"
+        " --memory-format contiguous",
+        "--top 1 --seeds 2",
+    )
+    for study in FULL_STUDIES
+)
 
 
 class Gallery:
@@ -120,14 +131,17 @@ class Gallery:
         self.ends = time.monotonic() + 60 * options.minutes
 
     def prepare(self) -> None:
-        """Unpack the photographs."""
+        """Unpack the photographs, or link them where they are unpacked already."""
         photos = self.folder / "photos"
         if photos.exists():
+            return
+        if (self.options.data / "train").is_dir():
+            photos.symlink_to(self.options.data.resolve())
             return
         draft = self.folder / "photos.part"
         shutil.rmtree(draft, ignore_errors=True)
         for split in ("train", "test"):
-            with tarfile.open(self.options.cifar10 / f"{split}.tar.gz") as archive:
+            with tarfile.open(self.options.data / f"{split}.tar.gz") as archive:
                 archive.extractall(draft, filter="data")
         draft.rename(photos)
 
@@ -154,10 +168,12 @@ class Gallery:
         for name, page in EXPORTED.items():
             if (model / name).stat().st_size <= MAX_EXPORTED_BYTES:
                 shutil.copyfile(model / name, pages / f"{study.name}-model" / page)
+        content = self.result(study.name)
         result = {
             "what": f"the study {study.name} of the gallery, with its confirmation",
             "commands": [f"attentune {command}" for command in (search, confirm)],
-            **self.result(study.name),
+            **content,
+            "environment": content["environments"][-1],
         }
         suffix = "_full" if self.options.full else ""
         write(results / f"gallery_{study.name}{suffix}.json", json.dumps(result, indent=1) + "\n")
@@ -168,7 +184,7 @@ class Gallery:
             f"show {name}", output=subprocess.DEVNULL
         ).wait()
 
-    def result(self, name: str) -> dict[str, object]:
+    def result(self, name: str) -> dict[str, Any]:
         """What the database knows of a study."""
         with Store.open(str(self.folder / DATABASE), read_only=True) as store:
             return study_result(store, store.studies.get(name))
@@ -217,14 +233,17 @@ def write(path: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("studies", nargs="*", help="without any: all")
-    parser.add_argument("--cifar10", type=Path, required=True, help="folder of its two archives")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of train and test, or of their archives"
+    )
     parser.add_argument("--folder", type=Path, required=True, help="for database and images")
     parser.add_argument("--minutes", type=float, default=180.0)
     parser.add_argument("--full", action="store_true", help="the studies in full, for a GPU")
+    parser.add_argument("--dry", action="store_true", help="tiny studies: does the script work?")
     parser.add_argument("--pages", type=Path, default=ROOT / "docs" / "gallery")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     options = parser.parse_args()
-    studies = FULL_STUDIES if options.full else STUDIES
+    studies = DRY_STUDIES if options.dry else FULL_STUDIES if options.full else STUDIES
     names = [study.name for study in studies]
     if unknown := set(options.studies) - set(names):
         parser.error(
@@ -232,7 +251,8 @@ def main() -> None:
         )
     options.folder.mkdir(parents=True, exist_ok=True)
     gallery = Gallery(options)
-    gallery.prepare()
+    if not options.dry:
+        gallery.prepare()
     for study in studies:
         if not options.studies or study.name in options.studies:
             gallery.run(study)

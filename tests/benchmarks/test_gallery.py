@@ -39,7 +39,7 @@ def write_archives(folder: Path) -> None:
 
 def options(folder: Path, minutes: float) -> argparse.Namespace:
     return argparse.Namespace(
-        cifar10=folder,
+        data=folder,
         folder=folder / "work",
         minutes=minutes,
         full=False,

@@ -11,7 +11,7 @@ from attentune.benchmarks.gpu_check_parts import list_unfinished_tables
 
 ROOT = Path(__file__).parents[2]
 PARTS = {"tests", "fused", "graphs", "bf16", "packing", "epochs", "study"}
-PARTS |= {"loop", "finetune", "trials"}
+PARTS |= {"loop", "finetune", "trials", "gallery_scratch_full", "gallery_pretrained_full"}
 NAMES = [path.stem for path, _ in list_unfinished_tables()]
 TABLES = {"tables"} | {f"{name}{more}_table" for name in NAMES for more in ("", "_longer")}
 

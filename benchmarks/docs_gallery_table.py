@@ -1,0 +1,76 @@
+"""Render what a study of the gallery ended with (`gallery.py`)."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
+
+ALTERNATIVES = {
+    "backbone": "instead: `{backbone}`",
+    "epochs": "instead: {epochs} epochs",
+    "images": "instead: images of {image_size} pixels",
+}
+HEAD = ("network", "parameters", "test, %", "gain, points", "p", "claimed")
+
+
+def render_gallery(result: Result) -> list[str]:
+    """A row per confirmed architecture, best first, then what one would do instead of attention."""
+    confirmation = result["confirmation"]
+    costs = {trial["architecture"]: trial["values"] for trial in result["trials"]}
+    contenders = sorted(confirmation["contenders"], key=lambda row: -row["accuracy"])
+    rows = [
+        [_readable(row["architecture"]), *_cells(row, costs[row["architecture"]])]
+        for row in contenders
+    ]
+    listed = (result["alternatives"] or {}).get("alternatives", ())
+    costs_by_kind = {row["kind"]: row["values"] for row in listed}
+    rows += [
+        [ALTERNATIVES[row["kind"]].format(**row), *_cells(row, costs_by_kind[row["kind"]])]
+        for row in confirmation["alternatives"]
+    ]
+    recipe, searched = result["recipe"], result["images"]["count"]
+    train = round(searched / recipe["val_fraction"]) - searched
+    hours = result["wall_seconds"] / 3600
+    return [
+        *format_markdown_table(HEAD, rows),
+        f"{result['counts']['complete']} trials of {result['trials'][0]['epochs']} epochs on "
+        f"{train:,} training and {searched:,} validation images of {recipe['image_size']} pixels; "
+        f"then {confirmation['seeds']} fresh seeds of {confirmation['epochs']} epochs each, on "
+        f"{confirmation['images']['count']:,} test images: {hours:.1f} hours in all. Mean ± "
+        "standard error over the seeds, gains over the bare backbone with 95 % intervals, p "
+        "corrected for the number of comparisons. The study says:",
+        "",
+        *(f"> {text}\n" for text in _sentences(result)),
+    ]
+
+
+def _sentences(result: Result) -> list[str]:
+    """What the study recommends, and what its confirmation concludes."""
+    return [result["recommendation"]["sentence"], result["confirmation"]["sentence"]]
+
+
+def _cells(row: Result, costs: Result) -> list[Any]:
+    """The cells of a network behind its name."""
+    accuracies = [100 * accuracy for accuracy in row["accuracies"]]
+    error = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if accuracies[1:] else None
+    cells = [f"{costs['params']:,}", format_mean(statistics.mean(accuracies), error)]
+    gain = row["gain"]
+    if gain is None:
+        return [*cells, "–", "", ""]
+    low, high = 100 * gain["low"], 100 * gain["high"]
+    corrected = gain.get("corrected")
+    return [
+        *cells,
+        f"{100 * gain['mean']:+.1f} ({low:+.1f} to {high:+.1f})",
+        "" if corrected is None else f"{corrected:.3f}",
+        "yes" if gain["claimed"] else "no",
+    ]
+
+
+def _readable(architecture: str) -> str:
+    """The text without the start, which is the same everywhere; of the bare backbone its name."""
+    text = architecture.replace("(start=identity)", "").replace(",start=identity", "")
+    backbone, plus, insertions = text.partition("+")
+    return f"`{insertions}`" if plus else f"`{backbone}`, bare"
