@@ -313,6 +313,35 @@ def render_end_to_end(result: Result) -> list[str]:
     ]
 
 
+def render_end_to_end_live(result: Result) -> list[str]:
+    """Searches that trained: time and what they recommended, and when it was as good as ours."""
+
+    def minutes(seconds: float | None) -> str:
+        return "not reached" if seconds is None else f"{seconds / 60:.1f} min"
+
+    ours = result["rows"][0]
+    rows = [
+        [
+            row["way"],
+            row["trials"],
+            minutes(row["seconds"]),
+            f"{row['regret']:.2f}",
+            minutes(row["seconds_until_as_good"]),
+            f"over {row['seconds'] / ours['seconds']:.1f}"
+            if row["time_ratio"] is None
+            else f"{row['time_ratio']:.1f}",
+        ]
+        for row in result["rows"]
+    ]
+    head = ["way", "trials", "time", "regret then, points", "as good as ours at its end after"]
+    return [
+        *format_markdown_table([*head, "time, ratio"], rows),
+        f"One run each on the task of `{result['table']}`, whose truth judges; "
+        f"threads: {result['environment']['threads']}.",
+        "",
+    ]
+
+
 def render_importances(result: Result) -> list[str]:
     """Whether the intervals of importances hold the truth."""
     rows = [

@@ -36,6 +36,7 @@ from attentune.benchmarks.docs_scale_table import render_scale
 from attentune.benchmarks.docs_search_tables import (
     render_convergence,
     render_end_to_end,
+    render_end_to_end_live,
     render_estimates,
     render_importances,
     render_live,
@@ -261,6 +262,7 @@ RENDER: dict[str, Callable[[Result], list[str]]] = {
     "convergence": render_convergence,
     "estimates": render_estimates,
     "end_to_end": render_end_to_end,
+    "end_to_end_live": render_end_to_end_live,
     "importances": render_importances,
     "gallery": render_gallery,
 }

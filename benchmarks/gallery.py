@@ -86,8 +86,9 @@ STUDIES = (
     GalleryStudy(
         "pretrained",
         f"--backbone tf_efficientnet_lite0 --init {WEIGHTS} --data photos --image-size 96"
-        f" {CHOICES} --train-limit 2500 --trials 20",
-        "--top 1 --seeds 4 --epochs 7",
+        f" {CHOICES} --train-limit 2500"
+        " --batch-size 32 --epochs 4 --trials 16",
+        "--top 1 --seeds 4 --epochs 4",
         needs_weights=True,
     ),
 )
