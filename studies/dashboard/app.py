@@ -33,6 +33,7 @@ from ...errors import AttentuneError, MissingStorageError
 from ..database.store import Store
 from ..figures.base import escape_html
 from ..figures.themes import LIGHT
+from ..text import formatting
 from .address import Address
 from .address_callbacks import add_address_callbacks
 from .base_path import ROOT, BasePath
@@ -289,7 +290,7 @@ def _add_refresh(app: Dash, states: StudyStates) -> None:
         except MissingStorageError:
             version, line, kind = shown_version, missing_database(states), no_update
         except AttentuneError as error:  # Shown until the database can be read again.
-            version, line, kind = shown_version, str(error), no_update
+            version, line, kind = shown_version, formatting.sentence(str(error)), no_update
         return (
             no_update if version == shown_version else version,
             no_update if line == shown_line else line,
@@ -432,7 +433,7 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
         try:
             return FIGURES[name](context)
         except ComputationError as error:
-            return waiting_figure(context.theme, escape_html(str(error)))
+            return waiting_figure(context.theme, escape_html(formatting.sentence(str(error))))
 
     @app.callback(Output({"slot": "text", "name": MATCH}, "children"), *inputs)  # type: ignore[untyped-decorator, unused-ignore]
     def text(_: str, query: str, theme: str) -> Component:

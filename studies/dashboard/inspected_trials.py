@@ -13,6 +13,7 @@ from ..outputs.attention_maps import (
     request_for_baseline,
     request_for_trial,
 )
+from ..text.formatting import sentence
 from .cache import VersionedCache, describe_fault
 from .live_trials import LiveTrials
 
@@ -52,7 +53,7 @@ class InspectedTrials:
             request = request_for_baseline(self._store, self._study, number)
             baseline = None if request is None else fetch_attention_maps(request)
         except AttentuneError as error:
-            problem = str(error)
+            problem = sentence(str(error))
         except Exception as error:
             logger.exception("cannot inspect trial %s", number)
             problem = f"Cannot inspect this trial: {describe_fault(error)}"

@@ -176,6 +176,16 @@ def plural(number: int, noun: str) -> str:
     return f"{integer(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def sentence(message: str) -> str:
+    """A message of an error, which begins in lower case behind `Error:`, as one of its own.
+
+    It stays as it is if it begins with a name, such as that of a file, an option or attentune.
+    """
+    first = message.partition(" ")[0]
+    plain = first.isalpha() and first.islower() and first != "attentune"
+    return message[0].upper() + message[1:] if plain else message
+
+
 def enumeration(names: Sequence[str]) -> str:
     """Names as a phrase: `a`, `a and b`, `a, b and c`."""
     *first, last = names

@@ -144,3 +144,17 @@ def test_a_short_architecture_leaves_out_what_a_study_shares() -> None:
 def test_where_own_attention_is_removed_reads_as_a_phrase(places: str, phrase: str) -> None:
     removed = parse(f"net(attention=none{places})").removed
     assert formatting.removed_attention("net", removed) == phrase
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("the weights of trial 3 are missing", "The weights of trial 3 are missing"),
+        ("photos.csv has no column", "photos.csv has no column"),
+        ("attentune needs torch", "attentune needs torch"),
+        ("--data is missing", "--data is missing"),
+        ("", ""),
+    ],
+)
+def test_a_message_becomes_a_sentence_unless_it_begins_with_a_name(message, shown):
+    assert formatting.sentence(message) == shown
