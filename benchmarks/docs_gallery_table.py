@@ -38,12 +38,33 @@ def render_gallery(result: Result) -> list[str]:
         f"{result['counts']['complete']} trials of {result['trials'][0]['epochs']} epochs on "
         f"{train:,} training and {searched:,} validation images of {recipe['image_size']} pixels; "
         f"then {confirmation['seeds']} fresh seeds of {confirmation['epochs']} epochs each, on "
-        f"{confirmation['images']['count']:,} test images: {hours:.1f} hours in all. Mean ± "
+        f"{confirmation['images']['count']:,} test images. The search took {hours:.1f} hours. Mean ± "
         "standard error over the seeds, gains over the bare backbone with 95 % intervals, p "
         "corrected for the number of comparisons. The study says:",
         "",
         *(f"> {text}\n" for text in _sentences(result)),
+        "What each attention adds, as the model of the study estimates it from all trials of the "
+        "search, in points with 95 % intervals; by stage, and by position in an average stage:",
+        "",
+        *_effects(result["effects"]["by_stage"]),
+        *_effects(result["effects"]["by_position"]),
     ]
+
+
+def _effects(cells: list[Result]) -> list[str]:
+    """A row per attention, a column per stage or position."""
+    columns = list(dict.fromkeys(cell["in"] for cell in cells))
+    texts = {
+        (cell["attention"], cell["in"]): f"{100 * cell['mean']:+.1f} ({100 * cell['low']:+.1f} to "
+        f"{100 * cell['high']:+.1f})"
+        for cell in cells
+    }
+    attentions = dict.fromkeys(cell["attention"] for cell in cells)
+    rows = [
+        [f"`{attention}`", *(texts.get((attention, column), "–") for column in columns)]
+        for attention in attentions
+    ]
+    return format_markdown_table(["attention", *columns], rows)
 
 
 def _sentences(result: Result) -> list[str]:

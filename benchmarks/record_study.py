@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from attentune.studies.analysis.analyse import analyse
+from attentune.studies.analysis.architecture_table import ArchitectureTable
+from attentune.studies.analysis.attention_effects import EffectTable, analyse_effects
+from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.database.store import Store
+from attentune.studies.outputs.read_findings import read_model
 from attentune.studies.outputs.study_json import study_json
 from attentune.studies.records import StudyRecord
 
@@ -33,7 +38,36 @@ def study_result(store: Store, study: StudyRecord) -> dict[str, Any]:
         "seed_deviation": noise.deviation if noise else None,
         "config": {key: settings[key] for key in named if key in settings},
         "recipe": {**settings["recipe"], "data": Path(recipe.data).name},
+        "effects": effects_json(store, study),
         "environments": list(store.trials.read_environments(study).values()),
+    }
+
+
+def effects_json(store: Store, study: StudyRecord) -> dict[str, Any]:
+    """What each attention is estimated to add, by stage, position and ratio, with 95 % intervals.
+
+    Args:
+        store: the database.
+        study: the study.
+    """
+    trials = TrialTable.of(store.trials.read(study))
+    table = ArchitectureTable.of(trials, read_model(store, study))
+    effects = analyse_effects(table, trials.rows)
+
+    def cells(effect_table: EffectTable) -> list[dict[str, Any]]:
+        return [
+            {"attention": attention, "in": column, **asdict(effect)}
+            for (attention, column), effect in effect_table.cells.items()
+        ]
+
+    return {
+        "by_stage": cells(effects.by_stage),
+        "by_position": cells(effects.by_position),
+        "by_ratio": [
+            {"attention": name, "ratio": ratio, **asdict(effect)}
+            for name, ratios in effects.by_ratio.items()
+            for ratio, effect in ratios
+        ],
     }
 
 
