@@ -38,8 +38,8 @@ def render_gallery(result: Result) -> list[str]:
         f"{result['counts']['complete']} trials of {result['trials'][0]['epochs']} epochs on "
         f"{train:,} training and {searched:,} validation images of {recipe['image_size']} pixels; "
         f"then {confirmation['seeds']} fresh seeds of {confirmation['epochs']} epochs each, on "
-        f"{confirmation['images']['count']:,} test images. The search took {hours:.1f} hours. Mean ± "
-        "standard error over the seeds, gains over the bare backbone with 95 % intervals, p "
+        f"{confirmation['images']['count']:,} test images. The search took {hours:.1f} hours. Mean "
+        "± standard error over the seeds, gains over the bare backbone with 95 % intervals, p "
         "corrected for the number of comparisons. The study says:",
         "",
         *(f"> {text}\n" for text in _sentences(result)),

@@ -157,9 +157,12 @@ class Gallery:
         pages, results = self.options.pages.resolve(), self.options.results.resolve()
         for place in (pages, results):
             place.mkdir(parents=True, exist_ok=True)
+        content = self.result(study.name)
+        recommended = content["recommendation"]["number"]
         model = self.folder / study.name
-        if not model.exists():
-            self.call(f"export {study.name} -o {model.name}")
+        shutil.rmtree(model, ignore_errors=True)
+        export = f"export {study.name} --pick {recommended} -o {model.name}"
+        self.call(export)
         self.call(f"report {study.name} -o {study.name}.html")
         self.call(f"export-table {study.name} -o {study.name}.csv")
         report = (self.folder / f"{study.name}.html").read_text("utf-8")
@@ -169,10 +172,9 @@ class Gallery:
         for name, page in EXPORTED.items():
             if (model / name).stat().st_size <= MAX_EXPORTED_BYTES:
                 shutil.copyfile(model / name, pages / f"{study.name}-model" / page)
-        content = self.result(study.name)
         result = {
             "what": f"the study {study.name} of the gallery, with its confirmation",
-            "commands": [f"attentune {command}" for command in (search, confirm)],
+            "commands": [f"attentune {command}" for command in (search, confirm, export)],
             **content,
             "environment": content["environments"][-1],
         }

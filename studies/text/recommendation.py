@@ -51,13 +51,30 @@ def cost_change(
 def export_note(
     recommendation: Recommendation | None, pick: ArchitectureSummary, metric: Objective
 ) -> str | None:
-    """What an export says if the architecture is not better than the bare backbone; else None.
+    """What an export says of an architecture that the study does not recommend; else None.
+
+    That of the bare backbone is always said.
 
     Args:
         recommendation: of the study; None while there is none.
         pick: the architecture that is exported.
         metric: of the study.
     """
+    notes = [] if (remark := _export_remark(recommendation, pick, metric)) is None else [remark]
+    if recommendation is not None and pick.architecture != recommendation.pick.architecture:
+        basis = "After its confirmation, the" if recommendation.basis == "confirmation" else "The"
+        chosen = recommendation.pick
+        is_bare = chosen.architecture.bare
+        name = formatting.short_architecture(chosen.architecture)
+        text = f"the bare `{chosen.architecture}`" if is_bare else f"`{name}`"
+        notes.append(f"{basis} study recommends {text}; --pick {chosen.number} exports it.")
+    return " ".join(notes) or None
+
+
+def _export_remark(
+    recommendation: Recommendation | None, pick: ArchitectureSummary, metric: Objective
+) -> str | None:
+    """Whether the architecture that is exported is worth its attention."""
     if pick.architecture.bare:
         return "This is the bare backbone, without any attention."
     if recommendation is not None and pick.architecture == recommendation.pick.architecture:
