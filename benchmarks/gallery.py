@@ -158,10 +158,11 @@ class Gallery:
         for place in (pages, results):
             place.mkdir(parents=True, exist_ok=True)
         content = self.result(study.name)
-        recommended = content["recommendation"]["number"]
+        recommendation = content["recommendation"]
+        pick = recommendation["number"] if recommendation else "best"
         model = self.folder / study.name
         shutil.rmtree(model, ignore_errors=True)
-        export = f"export {study.name} --pick {recommended} -o {model.name}"
+        export = f"export {study.name} --pick {pick} -o {model.name}"
         self.call(export)
         self.call(f"report {study.name} -o {study.name}.html")
         self.call(f"export-table {study.name} -o {study.name}.csv")
