@@ -149,11 +149,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15.0, help="of each loop, at most")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--ways", nargs="+", default=["random", "tpe"], choices=["random", "tpe"])
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     comparison = LiveComparison(options)
     monitor = LoadMonitor.start(anyway=options.anyway)
-    steps = {way: comparison.run(way, monitor) for way in (OURS, "random", "tpe")}
+    steps = {way: comparison.run(way, monitor) for way in (OURS, *options.ways)}
     target, whole = steps[OURS][-1]["regret"], steps[OURS][-1]["seconds"]
     rows = []
     for way, taken in steps.items():
