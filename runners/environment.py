@@ -43,6 +43,7 @@ def _describe_environment(
     facts["threads"] = str(torch.get_num_threads())
     facts["python"] = sys.version.split()[0]
     facts |= {package: _installed_version(package) for package in PACKAGES} | dict(origins)
+    facts["torch"] = str(torch.__version__)  # A wheel's own version may leave out its CUDA.
     if torch.version.cuda:
         facts["cuda"] = torch.version.cuda
     facts["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attentune.benchmarks.long_training_ranks import compare_ranks
-from attentune.benchmarks.tabular_benchmark import TABLES, TabularBenchmark, missing_trials
+from attentune.benchmarks.tabular_benchmark import (
+    DIGIT_TABLES,
+    TabularBenchmark,
+    missing_trials,
+)
 from attentune.benchmarks.train_tabular_benchmark import main, open_table
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +75,7 @@ def test_a_table_goes_on_where_it_was_and_is_not_mixed_with_another_recipe(confi
         train(*sample, "--epochs", "3")
 
 
-@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", DIGIT_TABLES, ids=lambda path: path.stem)
 def test_a_committed_table_is_whole_and_what_its_settings_say(path):
     table = open_table(path, path.with_suffix(".toml"), {})
     seeds = TabularBenchmark(path).seeds
