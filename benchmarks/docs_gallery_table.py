@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
@@ -39,8 +38,8 @@ def render_gallery(result: Result) -> list[str]:
         f"{train:,} training and {searched:,} validation images of {recipe['image_size']} pixels; "
         f"then {confirmation['seeds']} fresh seeds of {confirmation['epochs']} epochs each, on "
         f"{confirmation['images']['count']:,} test images. The search took {hours:.1f} hours. Mean "
-        "± standard error over the seeds, gains over the bare backbone with 95 % intervals, p "
-        "corrected for the number of comparisons. The study says:",
+        "± standard error (of seeds and of test images), gains over the bare backbone with 95 % "
+        "intervals, p corrected for the number of comparisons. The study says:",
         "",
         *(f"> {text}\n" for text in _sentences(result)),
         "What each attention adds, as the model of the study estimates it from all trials of the "
@@ -74,9 +73,9 @@ def _sentences(result: Result) -> list[str]:
 
 def _cells(row: Result, costs: Result) -> list[Any]:
     """The cells of a network behind its name."""
-    accuracies = [100 * accuracy for accuracy in row["accuracies"]]
-    error = statistics.stdev(accuracies) / len(accuracies) ** 0.5 if accuracies[1:] else None
-    cells = [f"{costs['params']:,}", format_mean(statistics.mean(accuracies), error)]
+    error = row.get("standard_error")  # Alternatives have none.
+    accuracy = format_mean(100 * row["accuracy"], None if error is None else 100 * error)
+    cells = [f"{costs['params']:,}", accuracy]
     gain = row["gain"]
     if gain is None:
         return [*cells, "–", "", ""]
@@ -85,7 +84,7 @@ def _cells(row: Result, costs: Result) -> list[Any]:
     return [
         *cells,
         f"{100 * gain['mean']:+.1f} ({low:+.1f} to {high:+.1f})",
-        "" if corrected is None else f"{corrected:.3f}",
+        "" if corrected is None else "< 0.001" if corrected < 0.001 else f"{corrected:.3f}",
         "yes" if gain["claimed"] else "no",
     ]
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import html
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from attentune import load
 from attentune.benchmarks.gallery import OUT_OF_TIME, PLOTLY_MARK, Gallery, GalleryStudy
 from PIL import Image
 
+ROOT = Path(__file__).parents[2]
 TINY = GalleryStudy(
     "tiny",
     "--backbone test_resnet --data photos --attention none --attention eca --granularity network"
@@ -78,3 +83,22 @@ def test_a_study_is_searched_confirmed_and_shown_and_a_later_call_repeats_nothin
         json.loads((tmp_path / "results/gallery_tiny.json").read_text())["trials"]
         == (result["trials"])
     )
+
+
+def test_the_committed_model_is_the_one_that_its_study_recommends_and_it_can_be_loaded():
+    result = json.loads((ROOT / "benchmarks/results/gallery_scratch.json").read_text())
+    model = load(ROOT / "docs/gallery/scratch-model")
+    assert model.attentune["architecture"] == result["recommendation"]["architecture"]
+    image = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
+    with torch.no_grad():
+        logits = model(model.preprocess(image)[None])
+    assert logits.shape == (1, 10)
+
+
+@pytest.mark.parametrize("study", ["scratch", "pretrained"])
+def test_a_committed_report_is_that_of_its_result_without_the_script(study):
+    report = (ROOT / f"docs/gallery/{study}-report.html").read_text("utf-8")
+    result = json.loads((ROOT / f"benchmarks/results/gallery_{study}.json").read_text())
+    assert report.count(PLOTLY_MARK) == 1
+    text = html.unescape(re.sub(r"<[^>]+>|\u200b", "", report))
+    assert result["confirmation"]["sentence"].replace("`", "") in text.replace("`", "")
