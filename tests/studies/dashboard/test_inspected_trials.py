@@ -13,7 +13,7 @@ from attentune.studies.dashboard.study_state import StudyState
 @pytest.mark.parametrize(
     ("error", "problem", "logged"),
     [
-        (StoreError("the weights are missing"), "the weights are missing", False),
+        (StoreError("the weights are missing"), "The weights are missing", False),
         (KeyError("conv"), "Cannot inspect this trial: KeyError: 'conv'. The terminal", True),
     ],
 )
