@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from attentune.benchmarks.interleaved_timing import format_summary
-from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
+from attentune.benchmarks.markdown_table import (
+    Result,
+    format_gain,
+    format_markdown_table,
+    format_mean,
+)
 
 
 def render_finetune(result: Result) -> list[str]:
@@ -71,7 +76,7 @@ def render_finetune_search(result: Result) -> list[str]:
             f"`{row['architecture']}`",
             f"{100 * row['searched_accuracy']:.1f}",
             format_mean(100 * row["accuracy"], 100 * row["standard_error"]),
-            "–" if row["gain"] is None else _format_gain(row["gain"]),
+            "–" if (gain := row["gain"]) is None else format_gain(gain),
         ]
         for row in confirmation["contenders"]
     ]
@@ -86,7 +91,3 @@ def render_finetune_search(result: Result) -> list[str]:
         f"> {result['recommendation']['sentence']}",
         "",
     ]
-
-
-def _format_gain(gain: Result) -> str:
-    return f"{100 * gain['mean']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"

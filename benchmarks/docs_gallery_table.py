@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from attentune.benchmarks.markdown_table import Result, format_markdown_table, format_mean
+from attentune.benchmarks.markdown_table import (
+    Result,
+    format_gain,
+    format_markdown_table,
+    format_mean,
+)
+from attentune.spaces.architecture import parse
+from attentune.studies.text.formatting import short_architecture
 
 ALTERNATIVES = {
     "backbone": "instead: `{backbone}`",
@@ -41,7 +48,8 @@ def render_gallery(result: Result) -> list[str]:
         "± standard error (of seeds and of test images), gains over the bare backbone with 95 % "
         "intervals, p corrected for the number of comparisons. The study says:",
         "",
-        *(f"> {text}\n" for text in _sentences(result)),
+        f"> {result['recommendation']['sentence']}\n",
+        f"> {confirmation['sentence']}\n",
         "What each attention adds, as the model of the study estimates it from all trials of the "
         "search, in points with 95 % intervals; by stage, and by position in an average stage:",
         "",
@@ -53,22 +61,13 @@ def render_gallery(result: Result) -> list[str]:
 def _effects(cells: list[Result]) -> list[str]:
     """A row per attention, a column per stage or position."""
     columns = list(dict.fromkeys(cell["in"] for cell in cells))
-    texts = {
-        (cell["attention"], cell["in"]): f"{100 * cell['mean']:+.1f} ({100 * cell['low']:+.1f} to "
-        f"{100 * cell['high']:+.1f})"
-        for cell in cells
-    }
+    texts = {(cell["attention"], cell["in"]): format_gain(cell) for cell in cells}
     attentions = dict.fromkeys(cell["attention"] for cell in cells)
     rows = [
         [f"`{attention}`", *(texts.get((attention, column), "–") for column in columns)]
         for attention in attentions
     ]
     return format_markdown_table(["attention", *columns], rows)
-
-
-def _sentences(result: Result) -> list[str]:
-    """What the study recommends, and what its confirmation concludes."""
-    return [result["recommendation"]["sentence"], result["confirmation"]["sentence"]]
 
 
 def _cells(row: Result, costs: Result) -> list[Any]:
@@ -79,18 +78,18 @@ def _cells(row: Result, costs: Result) -> list[Any]:
     gain = row["gain"]
     if gain is None:
         return [*cells, "–", "", ""]
-    low, high = 100 * gain["low"], 100 * gain["high"]
     corrected = gain.get("corrected")
     return [
         *cells,
-        f"{100 * gain['mean']:+.1f} ({low:+.1f} to {high:+.1f})",
+        format_gain(gain),
         "" if corrected is None else "< 0.001" if corrected < 0.001 else f"{corrected:.3f}",
         "yes" if gain["claimed"] else "no",
     ]
 
 
-def _readable(architecture: str) -> str:
-    """The text without the start, which is the same everywhere; of the bare backbone its name."""
-    text = architecture.replace("(start=identity)", "").replace(",start=identity", "")
-    backbone, plus, insertions = text.partition("+")
-    return f"`{insertions}`" if plus else f"`{backbone}`, bare"
+def _readable(text: str) -> str:
+    """The insertions of an architecture; of the bare backbone its name."""
+    architecture = parse(text)
+    if architecture.bare:
+        return f"`{architecture.backbone}`, bare"
+    return f"`{short_architecture(architecture)}`"

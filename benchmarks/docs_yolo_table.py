@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attentune.benchmarks.markdown_table import Result, format_markdown_table
+from attentune.benchmarks.markdown_table import Result, format_gain, format_markdown_table
 
 
 def render_yolo_study(result: Result) -> list[str]:
@@ -21,8 +21,8 @@ def render_yolo_study(result: Result) -> list[str]:
             f"{100 * row['map50']:.1f}",
         ]
         if "difference" in row:
-            mean, low, high = (100 * row[key] for key in ("difference", "low", "high"))
-            cells += [f"{mean:+.1f} ({low:+.1f} to {high:+.1f})", f"{row['corrected_p']:.3f}"]
+            difference = {"mean": row["difference"], "low": row["low"], "high": row["high"]}
+            cells += [format_gain(difference), f"{row['corrected_p']:.3f}"]
         else:
             cells += ["–", "–"]
         rows.append(cells)

@@ -26,8 +26,8 @@ import math
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,13 +57,36 @@ def replay_ours(table: TabularBenchmark, repetition: int) -> list[str]:
     return [text for _, text in replay.run(budget, DEFAULT_TRIALS)]
 
 
-def suggest_architecture(table: TabularBenchmark, trial: optuna.Trial) -> str:
-    """What a sampler of Optuna proposes, choice by choice, from a table's space."""
+SAMPLERS: dict[str, Callable[..., optuna.samplers.BaseSampler]] = {
+    "random": optuna.samplers.RandomSampler,
+    "tpe": optuna.samplers.TPESampler,
+}
+"""Of Optuna's example, by the way that is called after it."""
 
-    def choose(name: str, choices: Sequence[Value]) -> Value:
-        return cast(Value, trial.suggest_categorical(name, list(choices)))
 
-    return str(table.bound_space.choose_architecture(choose))
+def run_example(
+    table: TabularBenchmark, study: optuna.Study, train: Callable[[str], float]
+) -> Iterator[str]:
+    """The loop of the example without an end; after each trial, the architecture of the best one.
+
+    Args:
+        table: in whose space the study searches.
+        study: one that maximises.
+        train: from the text of an architecture to its accuracy, called once per trial.
+    """
+    best = -math.inf
+    while True:
+        trial = study.ask()
+
+        def choose(name: str, choices: Sequence[Value], trial: optuna.Trial = trial) -> Value:
+            return cast(Value, trial.suggest_categorical(name, list(choices)))
+
+        text = str(table.bound_space.choose_architecture(choose))
+        accuracy = train(text)
+        study.tell(trial, accuracy)
+        if accuracy > best:
+            best, recommended = accuracy, text
+        yield recommended
 
 
 def replay_example(
@@ -77,23 +100,15 @@ def replay_example(
         repetition: seed of the sampler and of the seed effects.
         trials: how many.
     """
-    samplers: dict[str, optuna.samplers.BaseSampler] = {
-        "random": optuna.samplers.RandomSampler(seed=repetition),
-        "tpe": optuna.samplers.TPESampler(seed=repetition),
-    }
-    study = optuna.create_study(direction="maximize", sampler=samplers[sampler])
+    study = optuna.create_study(direction="maximize", sampler=SAMPLERS[sampler](seed=repetition))
     seeds, turns = ShuffledSeeds(table, repetition), Counter[str]()
-    best, recommended = -math.inf, []
-    for _ in range(trials):
-        trial = study.ask()
-        text = suggest_architecture(table, trial)
+
+    def look_up(text: str) -> float:
         accuracy = seeds.curve(text, turns[text])[-1].accuracy
         turns[text] += 1
-        study.tell(trial, accuracy)
-        if accuracy > best:
-            best, best_text = accuracy, text
-        recommended.append(best_text)
-    return recommended
+        return accuracy
+
+    return list(islice(run_example(table, study, look_up), trials))
 
 
 def replay(task: tuple[Path, str, int, int]) -> list[float]:
@@ -109,8 +124,7 @@ def replay(task: tuple[Path, str, int, int]) -> list[float]:
         recommended = replay_ours(table, repetition)
     else:
         recommended = replay_example(table, way, repetition, trials)
-    best = table.rows[table.ranked[0]].truth
-    return [100 * (best - table.rows[text].truth) for text in recommended]
+    return [table.regret(text) for text in recommended]
 
 
 def trials_until(regrets: Floats, target: float) -> float:

@@ -20,8 +20,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,16 +30,16 @@ from typing import Any
 
 import optuna
 import torch
-from attentune.benchmarks.end_to_end import DEFAULT_TRIALS, OURS, suggest_architecture
+from attentune.benchmarks.end_to_end import DEFAULT_TRIALS, OURS, SAMPLERS, run_example
 from attentune.benchmarks.machine_load import LoadMonitor, add_common_options
 from attentune.benchmarks.pytorch_baseline import BaselineSettings
 from attentune.benchmarks.replay_validation import read_history
 from attentune.benchmarks.search_replays import load_table
 from attentune.benchmarks.tabular_benchmark import TabularBenchmark
+from attentune.benchmarks.trials import time_command
 from attentune.runners.environment import describe_environment
 from attentune.studies.database.store import Store
 
-ROOT = Path(__file__).parent.parent
 Step = dict[str, Any]
 """After a trial: `seconds` since the start, `regret` in points, and the `recommended` text."""
 
@@ -64,15 +62,15 @@ class LiveComparison:
         with tempfile.TemporaryDirectory() as folder:
             database = Path(folder) / "live.db"
             words = ["search", "live", f"--config={config}", f"--data={self.recipe.data}"]
-            words += [f"--db={database}", f"--trials={DEFAULT_TRIALS}", f"--seed={self.seed}"]
+            space = config.with_name("space.toml")
+            words += [
+                f"--space={space}",
+                f"--db={database}",
+                f"--trials={DEFAULT_TRIALS}",
+                f"--seed={self.seed}",
+            ]
             began = time.time()
-            process = subprocess.Popen([sys.executable, "-m", "attentune", *words], cwd=ROOT)
-            while process.poll() is None:
-                time.sleep(1.0)
-                monitor.sample()
-            whole = time.time() - began
-            if process.returncode:
-                raise SystemExit("attentune search failed")
+            whole = time_command([sys.executable, "-m", "attentune", *words], monitor)
             with Store.open(str(database), read_only=True) as store:
                 trials = store.trials.read(store.studies.get("live"))
         trials.sort(key=lambda trial: trial.finished_at or datetime.max)
@@ -86,28 +84,25 @@ class LiveComparison:
     def example(self, sampler: optuna.samplers.BaseSampler) -> Iterator[Step]:
         """Run the loop of the example; a step after each trial."""
         settings = BaselineSettings([], self.recipe.model_dump(mode="json"))
-        began, best, recommended = time.monotonic(), -math.inf, ""
+        seeds = itertools.count(1000 + self.seed)  # Seeds that the table does not have.
+
+        def train(text: str) -> float:
+            return settings.run(text, next(seeds), _ignore)
+
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             study = optuna.create_study(
                 direction="maximize", sampler=sampler, storage=f"sqlite:///{folder}/example.db"
             )
-            for number in itertools.count():
-                trial = study.ask()
-                text = suggest_architecture(self.table, trial)
-                # Seeds that the table does not have.
-                accuracy = settings.run(text, 1000 + self.seed + number, _ignore)
-                study.tell(trial, accuracy)
-                if accuracy > best:
-                    best, recommended = accuracy, text
+            for recommended in run_example(self.table, study, train):
                 yield self.step(time.monotonic() - began, recommended)
 
     def run(self, way: str, monitor: LoadMonitor) -> list[Step]:
         """Run a way to its end."""
         if way == OURS:
             return self.ours(monitor)
-        sampler = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}[way]
         steps = []
-        for step in self.example(sampler(seed=self.seed)):
+        for step in self.example(SAMPLERS[way](seed=self.seed)):
             monitor.sample()
             steps.append(step)
             print(way, step, flush=True)
@@ -122,9 +117,8 @@ class LiveComparison:
 
     def step(self, seconds: float, text: str) -> Step:
         """What a way has reached."""
-        best = self.table.rows[self.table.ranked[0]].truth
-        regret = 100 * (best - self.table.rows[text].truth)
-        return {"seconds": round(seconds, 1), "regret": round(regret, 2), "recommended": text}
+        regret = round(self.table.regret(text), 2)
+        return {"seconds": round(seconds, 1), "regret": regret, "recommended": text}
 
 
 def _ignore(epoch: int, accuracy: float) -> None:
@@ -149,7 +143,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=15.0, help="of each loop, at most")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--ways", nargs="+", default=["random", "tpe"], choices=["random", "tpe"])
+    parser.add_argument("--ways", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     comparison = LiveComparison(options)

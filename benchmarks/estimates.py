@@ -74,11 +74,10 @@ def replay(table: TabularBenchmark, way: str, repetition: int, trials: int) -> d
     estimates = dict(zip(texts, rows.score.tolist(), strict=True))
     means = means_of(search.records)
     truth = {text: table.rows[text].truth for text in texts}
-    top = table.rows[table.ranked[0]].truth
     careful = max(means, key=lambda text: means[text][0] - means[text][1])
     result: dict[str, Any] = {
-        "regret": 100 * (top - truth[max(estimates, key=lambda text: estimates[text])]),
-        "regret_of_means": 100 * (top - truth[careful]),
+        "regret": table.regret(max(estimates, key=lambda text: estimates[text])),
+        "regret_of_means": table.regret(careful),
         "volume": table.hypervolume_share(estimates),
         "volume_of_means": table.hypervolume_share({t: mean for t, (mean, _) in means.items()}),
     }

@@ -33,15 +33,12 @@ from typing import Any
 
 from attentune.benchmarks.finetune_accuracy import write_weights
 from attentune.benchmarks.record_study import study_result
+from attentune.benchmarks.report_script import without_script
 from attentune.files import atomic_write
 from attentune.studies.database.store import Store
-from attentune.studies.figures.browser import without_addresses
-from plotly.offline import get_plotlyjs
 
 ROOT = Path(__file__).parent.parent
 DATABASE = "attentune.db"
-PLOTLY_MARK = "/* plotly.js */"
-"""What a committed report has in place of Plotly's script."""
 OUT_OF_TIME = 3
 """Exit status if a later call has to go on."""
 WEIGHTS = "weights.pth"
@@ -154,9 +151,6 @@ class Gallery:
         confirm = f"confirm {study.name} {study.confirm}"
         self.call(f"resume {study.name}" if self.knows(study.name) else search)
         self.call(confirm)
-        pages, results = self.options.pages.resolve(), self.options.results.resolve()
-        for place in (pages, results):
-            place.mkdir(parents=True, exist_ok=True)
         content = self.result(study.name)
         recommendation = content["recommendation"]
         pick = recommendation["number"] if recommendation else "best"
@@ -164,15 +158,7 @@ class Gallery:
         shutil.rmtree(model, ignore_errors=True)
         export = f"export {study.name} --pick {pick} -o {model.name}"
         self.call(export)
-        self.call(f"report {study.name} -o {study.name}.html")
-        self.call(f"export-table {study.name} -o {study.name}.csv")
-        report = (self.folder / f"{study.name}.html").read_text("utf-8")
-        write(pages / f"{study.name}-report.html", without_plotly(report))
-        write(pages / f"{study.name}.csv", (self.folder / f"{study.name}.csv").read_text("utf-8"))
-        (pages / f"{study.name}-model").mkdir(exist_ok=True)
-        for name, page in EXPORTED.items():
-            if (model / name).stat().st_size <= MAX_EXPORTED_BYTES:
-                shutil.copyfile(model / name, pages / f"{study.name}-model" / page)
+        self.write_pages(study.name, model)
         result = {
             "what": f"the study {study.name} of the gallery, with its confirmation",
             "commands": [f"attentune {command}" for command in (search, confirm, export)],
@@ -180,13 +166,30 @@ class Gallery:
             "environment": content["environments"][-1],
         }
         suffix = "_full" if self.options.full else ""
-        write(results / f"gallery_{study.name}{suffix}.json", json.dumps(result, indent=1) + "\n")
+        path = self.options.results.resolve() / f"gallery_{study.name}{suffix}.json"
+        write(path, json.dumps(result, indent=1) + "\n")
+
+    def write_pages(self, name: str, model: Path) -> None:
+        """Write the report of a study, its table of trials, and what is small of its model."""
+        pages = self.options.pages.resolve()
+        report, table = f"{name}.html", f"{name}.csv"
+        self.call(f"report {name} -o {report}")
+        self.call(f"export-table {name} -o {table}")
+        html = (self.folder / report).read_text("utf-8")
+        write(pages / f"{name}-report.html", without_script(html))
+        write(pages / table, (self.folder / table).read_text("utf-8"))
+        (pages / f"{name}-model").mkdir(exist_ok=True)
+        for file, page in EXPORTED.items():
+            if (model / file).stat().st_size <= MAX_EXPORTED_BYTES:
+                shutil.copyfile(model / file, pages / f"{name}-model" / page)
 
     def knows(self, name: str) -> bool:
         """Whether the database has the study."""
-        return (self.folder / DATABASE).exists() and not self.attentune(
-            f"show {name}", output=subprocess.DEVNULL
-        ).wait()
+        path = self.folder / DATABASE
+        if not path.exists():
+            return False
+        with Store.open(str(path), read_only=True) as store:
+            return name in {study.name for study in store.studies.read_all()}
 
     def result(self, name: str) -> dict[str, Any]:
         """What the database knows of a study."""
@@ -199,7 +202,8 @@ class Gallery:
         if left <= 0:
             raise SystemExit(OUT_OF_TIME)
         print(f"$ attentune {command}", flush=True)
-        process = self.attentune(command)
+        words = [sys.executable, "-m", "attentune", *shlex.split(command)]
+        process = subprocess.Popen(words, cwd=self.folder)
         try:
             status = process.wait(left)
         except subprocess.TimeoutExpired:
@@ -212,19 +216,6 @@ class Gallery:
             raise
         if status:
             raise SystemExit(f"attentune {command} failed")
-
-    def attentune(self, command: str, output: int | None = None) -> subprocess.Popen[bytes]:
-        """Start a command in the folder."""
-        words = [sys.executable, "-m", "attentune", *shlex.split(command)]
-        return subprocess.Popen(words, cwd=self.folder, stdout=output, stderr=output)
-
-
-def without_plotly(report: str) -> str:
-    """The report with a mark in place of Plotly's script; SystemExit if it is not there."""
-    script = without_addresses(get_plotlyjs())
-    if report.count(script) != 1:
-        raise SystemExit("the report was written with another version of Plotly")
-    return report.replace(script, PLOTLY_MARK)
 
 
 def write(path: Path, text: str) -> None:

@@ -19,3 +19,9 @@ def format_markdown_table(head: Iterable[str], rows: Iterable[Iterable[Any]]) ->
 def format_mean(mean: float, deviation: float | None) -> str:
     """A mean in tenths, with the deviation of several runs."""
     return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def format_gain(gain: Mapping[str, float]) -> str:
+    """The `mean` of a gain with its interval, `low` to `high`, in points; all are fractions."""
+    mean, low, high = (100 * gain[key] for key in ("mean", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"

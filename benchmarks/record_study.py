@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from attentune.studies.analysis.trial_table import TrialTable
 from attentune.studies.database.store import Store
 from attentune.studies.outputs.read_findings import read_model
 from attentune.studies.outputs.study_json import study_json
-from attentune.studies.records import StudyRecord
+from attentune.studies.records import StudyRecord, TrialRecord
 
 
 def study_result(store: Store, study: StudyRecord) -> dict[str, Any]:
@@ -38,21 +39,22 @@ def study_result(store: Store, study: StudyRecord) -> dict[str, Any]:
         "seed_deviation": noise.deviation if noise else None,
         "config": {key: settings[key] for key in named if key in settings},
         "recipe": {**settings["recipe"], "data": Path(recipe.data).name},
-        "effects": effects_json(store, study),
+        "effects": effects_json(store, study, trials),
         "environments": list(store.trials.read_environments(study).values()),
     }
 
 
-def effects_json(store: Store, study: StudyRecord) -> dict[str, Any]:
+def effects_json(store: Store, study: StudyRecord, trials: Sequence[TrialRecord]) -> dict[str, Any]:
     """What each attention is estimated to add, by stage, position and ratio, with 95 % intervals.
 
     Args:
         store: the database.
         study: the study.
+        trials: those of its search.
     """
-    trials = TrialTable.of(store.trials.read(study))
-    table = ArchitectureTable.of(trials, read_model(store, study))
-    effects = analyse_effects(table, trials.rows)
+    searched = TrialTable.of(trials)
+    table = ArchitectureTable.of(searched, read_model(store, study))
+    effects = analyse_effects(table, searched.rows)
 
     def cells(effect_table: EffectTable) -> list[dict[str, Any]]:
         return [

@@ -58,8 +58,7 @@ def read_history(trials: list[TrialRecord], table: TabularBenchmark) -> SearchHi
 def summarise_history(history: SearchHistory, table: TabularBenchmark) -> dict[str, Any]:
     """Regret after each trial in points, final hypervolume, and epochs until the best is found."""
     recommendations, volume = history
-    best = table.rows[table.ranked[0]].truth
-    regrets = [round(100 * (best - table.rows[text].truth), 2) for _, text in recommendations]
+    regrets = [round(table.regret(text), 2) for _, text in recommendations]
     epochs = epochs_until_best(recommendations, {table.ranked[0]})
     return {"regret": regrets, "volume": round(volume, 4), "epochs": epochs}
 

@@ -270,8 +270,7 @@ def replay_search(task: tuple[Path, str, int, int, int, int, float]) -> dict[str
     }
     recommendations += replay.run(budget)
     at_budget = after | {
-        "regret": 100
-        * (table.rows[table.ranked[0]].truth - table.rows[recommendations[-1][1]].truth),
+        "regret": table.regret(recommendations[-1][1]),
         "volume": table.hypervolume_share(replay.finals.means()),
         "trials": len(recommendations),
     }

@@ -82,6 +82,10 @@ class TabularBenchmark:
         self.rows = {text: row.truncate(self.seeds) for text, row in self.rows.items()}
         self.ranked = sorted(inside, key=lambda text: (-self.rows[text].truth, text))
 
+    def regret(self, text: str) -> float:
+        """By how many points an architecture is truly below the best one."""
+        return 100 * (self.rows[self.ranked[0]].truth - self.rows[text].truth)
+
     @cached_property
     def components(self) -> CurveComponents:
         """The learning curves, decomposed."""

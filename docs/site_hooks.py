@@ -14,12 +14,11 @@ import re
 import tempfile
 from pathlib import Path
 
-from attentune.studies.figures.browser import without_addresses
+from attentune.benchmarks.report_script import with_script
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from plotly.offline import get_plotlyjs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
@@ -27,8 +26,6 @@ PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 SOURCES = ("*.py", "spaces", "runners", "studies", "search")
 """What the package consists of, without a virtual environment beside it."""
 REPORT = re.compile(r"gallery/[^/]+-report\.html")
-PLOTLY_MARK = "/* plotly.js */"
-"""What `benchmarks/gallery.py` leaves in a report in place of Plotly's script."""
 PACKAGE = tempfile.TemporaryDirectory()
 """A folder with links to the sources, in a folder called as the package."""
 CHINESE = "zh/"
@@ -67,8 +64,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, path, abs_src_path=str(file)))
     for file in [file for file in files if REPORT.fullmatch(file.src_uri)]:
         files.remove(file)
-        report = file.content_string.replace(PLOTLY_MARK, without_addresses(get_plotlyjs()))
-        files.append(File.generated(config, file.src_uri, content=report))
+        content = with_script(file.content_string)
+        files.append(File.generated(config, file.src_uri, content=content))
     return files
 
 

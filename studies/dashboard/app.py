@@ -433,7 +433,7 @@ def _add_figures_and_texts(app: Dash, states: StudyStates) -> None:
         try:
             return FIGURES[name](context)
         except ComputationError as error:
-            return waiting_figure(context.theme, escape_html(formatting.sentence(str(error))))
+            return waiting_figure(context.theme, escape_html(str(error)))
 
     @app.callback(Output({"slot": "text", "name": MATCH}, "children"), *inputs)  # type: ignore[untyped-decorator, unused-ignore]
     def text(_: str, query: str, theme: str) -> Component:

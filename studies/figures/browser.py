@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from plotly.offline import get_plotlyjs
+
 PLOTLY_CONFIG: Mapping[str, Any] = MappingProxyType(
     {
         "responsive": True,
@@ -34,3 +36,8 @@ def without_addresses(text: str) -> str:
     readable.
     """
     return _ADDRESS.sub("", text)
+
+
+def plotly_script() -> str:
+    """Plotly's script, which a report contains."""
+    return without_addresses(get_plotlyjs())

@@ -16,7 +16,6 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
-from plotly.offline import get_plotlyjs
 from plotly.utils import PlotlyJSONEncoder
 
 from ... import __version__
@@ -26,7 +25,7 @@ from ...sanitize import escape_unsafe, replace_non_finite
 from ..analysis.analyse import analyse, group_failures
 from ..analysis.findings import ArchitectureSummary, Findings
 from ..database.store import Store
-from ..figures.browser import PLOTLY_CONFIG, without_addresses
+from ..figures.browser import PLOTLY_CONFIG, plotly_script
 from ..figures.themes import DARK, LIGHT
 from ..missing_attentions import missing_note
 from ..objectives import OBJECTIVES, Objective
@@ -149,7 +148,7 @@ def render(store: Store, study: StudyRecord) -> str:
         config=_readable_json(study.config.settings_json),
         version=__version__,
         written=datetime.now(UTC),
-        plotly=Markup(without_addresses(get_plotlyjs())),
+        plotly=Markup(plotly_script()),
         plotly_config=_script_json(dict(PLOTLY_CONFIG)),
         plots=_script_json({figure.name: figure.plots for figure in figures}),
     )

@@ -60,25 +60,24 @@ def export_note(
         pick: the architecture that is exported.
         metric: of the study.
     """
-    notes = [] if (remark := _export_remark(recommendation, pick, metric)) is None else [remark]
-    if recommendation is not None and pick.architecture != recommendation.pick.architecture:
-        basis = "After its confirmation, the" if recommendation.basis == "confirmation" else "The"
-        chosen = recommendation.pick
-        is_bare = chosen.architecture.bare
-        name = formatting.short_architecture(chosen.architecture)
-        text = f"the bare `{chosen.architecture}`" if is_bare else f"`{name}`"
-        notes.append(f"{basis} study recommends {text}; --pick {chosen.number} exports it.")
-    return " ".join(notes) or None
+    remark = _worth_of_attention(pick, metric)
+    if recommendation is None:
+        return remark
+    chosen = recommendation.pick
+    if pick.architecture == chosen.architecture:
+        return remark if pick.architecture.bare else None
+    basis = "After its confirmation, the" if recommendation.basis == "confirmation" else "The"
+    is_bare = chosen.architecture.bare
+    name = formatting.short_architecture(chosen.architecture)
+    text = f"the bare `{chosen.architecture}`" if is_bare else f"`{name}`"
+    other = f"{basis} study recommends {text}; --pick {chosen.number} exports it."
+    return other if remark is None else f"{remark} {other}"
 
 
-def _export_remark(
-    recommendation: Recommendation | None, pick: ArchitectureSummary, metric: Objective
-) -> str | None:
-    """Whether the architecture that is exported is worth its attention."""
+def _worth_of_attention(pick: ArchitectureSummary, metric: Objective) -> str | None:
+    """A remark on an architecture that has no attention, or none that is known to help."""
     if pick.architecture.bare:
         return "This is the bare backbone, without any attention."
-    if recommendation is not None and pick.architecture == recommendation.pick.architecture:
-        return None
     if pick.gain is None:
         return "The bare backbone has no complete trial, so it is unknown whether attention helps."
     if not pick.is_better_than_bare:

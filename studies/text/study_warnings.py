@@ -148,9 +148,9 @@ def _chance_warning(findings: Findings) -> str | None:
     if not findings.at_chance:
         return None
     highest = max(max(summary.scores) for summary in findings.architectures)
-    sentence = chance_sentence(highest, findings.images, "validation", findings.metric)
+    reason = chance_sentence(highest, findings.images, "validation", findings.metric)
     return (
-        f"{sentence[0].upper()}{sentence[1:]}. The differences are noise: train for longer, or "
+        f"{formatting.sentence(reason)}. The differences are noise: train for longer, or "
         "with another learning rate, before architectures are compared."
     )
 

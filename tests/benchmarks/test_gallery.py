@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 from attentune import load
-from attentune.benchmarks.gallery import OUT_OF_TIME, PLOTLY_MARK, Gallery, GalleryStudy
+from attentune.benchmarks.gallery import OUT_OF_TIME, Gallery, GalleryStudy
+from attentune.benchmarks.report_script import PLOTLY_MARK
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]

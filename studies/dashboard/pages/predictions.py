@@ -115,7 +115,7 @@ def fixed_and_broken(context: PageContext) -> Component:
     try:
         result = context.state.predictions.comparison(trial)
     except ComputationError as error:
-        return remark(formatting.sentence(str(error)))
+        return remark(str(error))
     return remark(COMPUTING) if result is None else comparison_content(result)
 
 
